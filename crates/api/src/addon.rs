@@ -1,0 +1,1 @@
+//! Add-ons (`addon.open-cluster-management.io`).

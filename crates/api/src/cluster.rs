@@ -1,0 +1,1 @@
+//! Clusters, sets, placements (`cluster.open-cluster-management.io`).

@@ -1,0 +1,1 @@
+//! The hub's identity and endpoints.

@@ -1,0 +1,1 @@
+//! Frames of the report stream between agent and hub.

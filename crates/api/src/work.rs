@@ -1,0 +1,1 @@
+//! Work for clusters (`work.open-cluster-management.io`).

@@ -1,0 +1,62 @@
+//! What may change or refuse a write between authorization and storage.
+
+use apimachinery::status::Status;
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::registry::Resource;
+use crate::request::RequestInfo;
+use crate::user::UserInfo;
+
+/// A write about to happen.
+pub struct Attributes<'a> {
+    pub request: &'a RequestInfo,
+    pub resource: &'a Resource,
+    pub user: &'a UserInfo,
+    pub operation: Operation,
+    /// Empty while the server has yet to make one up from generateName.
+    pub name: &'a str,
+    pub namespace: &'a str,
+    pub subresource: &'a str,
+    /// What is stored now, for update and delete.
+    pub old: Option<&'a Value>,
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// Asks the server's authorizer, as a SubjectAccessReview would.
+#[async_trait]
+pub trait Authorize: Send + Sync {
+    async fn is_allowed(&self, user: &UserInfo, ask: &Ask) -> bool;
+}
+
+/// One question to the authorizer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    pub verb: String,
+    pub group: String,
+    pub resource: String,
+    pub subresource: String,
+    pub namespace: String,
+    pub name: String,
+    /// Set instead of a resource for non-resource URLs.
+    pub path: String,
+}
+
+/// A plugin. `admit` may change the object, `validate` sees it as it will be stored.
+#[async_trait]
+pub trait Admission: Send + Sync {
+    /// Returns whether this plugin wants to see writes of the resource.
+    fn handles(&self, group: &str, resource: &str) -> bool;
+
+    async fn admit(&self, attributes: &Attributes<'_>, object: &mut Value, authorize: &dyn Authorize) -> Result<(), Status>;
+
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Value>, authorize: &dyn Authorize) -> Result<(), Status>;
+}

@@ -1,0 +1,1 @@
+//! Who a request is from and what it may do.

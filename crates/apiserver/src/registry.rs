@@ -1,0 +1,155 @@
+//! The table of served resources.
+//!
+//! A built-in kind is a row compiled in; a CRD version is a row added at run time. Every handler
+//! is driven by a row: there is no handler per kind. Readers take an immutable snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apimachinery::gvk::{GroupVersionKind, GroupVersionResource};
+use apimachinery::schema::Schema;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+/// One served resource in one version.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub gvr: GroupVersionResource,
+    pub kind: String,
+    pub singular: String,
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
+    pub namespaced: bool,
+    /// Discovery's verbs; an unlisted one answers 405.
+    pub verbs: Vec<&'static str>,
+    pub schema: Arc<Schema>,
+    pub status_subresource: bool,
+    pub scale: Option<ScalePaths>,
+    /// Other subresources: name, kind of the body, verbs (`approval`, `token`, `log`, ...).
+    pub subresources: Vec<Subresource>,
+    pub columns: Vec<Column>,
+    /// The version objects are stored in.
+    pub storage_version: String,
+    pub origin: Origin,
+    pub selectable_fields: Vec<String>,
+    /// A warning sent with every answer, for deprecated versions.
+    pub deprecation: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subresource {
+    pub name: String,
+    /// Group, version and kind of the body, where it differs from the parent.
+    pub body: GroupVersionKind,
+    pub verbs: Vec<&'static str>,
+}
+
+/// Where `scale` reads and writes, as dotted paths (`.spec.replicas`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    pub spec_replicas: String,
+    pub status_replicas: String,
+    pub label_selector: Option<String>,
+}
+
+/// One column of `kubectl get`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub ty: String,
+    pub format: String,
+    pub description: String,
+    /// 0 is always shown; more is `-o wide` only.
+    pub priority: i32,
+    /// JSONPath into the object (`.spec.replicas`), or a named function (`fn:pod-ready`) of `table`.
+    pub path: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Builtin,
+    /// Name of the CustomResourceDefinition.
+    Crd(String),
+}
+
+impl Resource {
+    pub fn gvk(&self) -> GroupVersionKind {
+        GroupVersionKind { group: self.gvr.group.clone(), version: self.gvr.version.clone(), kind: self.kind.clone() }
+    }
+
+    pub fn list_kind(&self) -> String {
+        format!("{}List", self.kind)
+    }
+
+    pub fn is_builtin(&self) -> bool {
+        self.origin == Origin::Builtin
+    }
+}
+
+/// An immutable view of the table.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    by_path: BTreeMap<(String, String, String), Arc<Resource>>,
+    /// Raised by every change; discovery and OpenAPI caches are keyed by it.
+    pub generation: u64,
+}
+
+impl Snapshot {
+    pub fn get(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
+        // A borrowed tuple key would need a custom comparator; one request makes one look-up.
+        self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()))
+    }
+
+    /// Returns every row, by group, version and resource.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.by_path.values()
+    }
+
+    /// Returns the rows of one group and resource, one a version.
+    pub fn versions<'a>(&'a self, group: &'a str, resource: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
+        self.iter().filter(move |r| r.gvr.group == group && r.gvr.resource == resource)
+    }
+
+    pub fn by_kind(&self, gvk: &GroupVersionKind) -> Option<&Arc<Resource>> {
+        self.iter().find(|r| r.gvr.group == gvk.group && r.gvr.version == gvk.version && r.kind == gvk.kind)
+    }
+}
+
+/// The table, replaced as a whole by each change.
+#[derive(Debug, Default)]
+pub struct Registry {
+    current: ArcSwap<Snapshot>,
+    changing: Mutex<()>,
+}
+
+impl Registry {
+    pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
+        let registry = Self::default();
+        registry.change(|rows| rows.extend(resources));
+        registry
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Replaces all rows that come from the named CRD; none removes it.
+    pub fn set_crd(&self, crd: &str, resources: Vec<Resource>) {
+        self.change(|rows| {
+            rows.retain(|r| r.origin != Origin::Crd(crd.to_owned()));
+            rows.extend(resources);
+        });
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Vec<Resource>)) {
+        let _guard = self.changing.lock();
+        let before = self.current.load_full();
+        let mut rows: Vec<Resource> = before.iter().map(|r| (**r).clone()).collect();
+        edit(&mut rows);
+        let by_path = rows
+            .into_iter()
+            .map(|r| ((r.gvr.group.clone(), r.gvr.version.clone(), r.gvr.resource.clone()), Arc::new(r)))
+            .collect();
+        self.current.store(Arc::new(Snapshot { by_path, generation: before.generation + 1 }));
+    }
+}

@@ -1,0 +1,1 @@
+//! Schemas, defaults and protobuf numbers of the built-in kinds.

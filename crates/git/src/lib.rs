@@ -1,0 +1,1 @@
+//! Mirrors of Git repositories and packs of commits.

@@ -1,0 +1,1 @@
+//! What an Application wants done on a cluster.

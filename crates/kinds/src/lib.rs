@@ -1,0 +1,1 @@
+//! What is known per kind: apply order, health, feedback.

@@ -1,0 +1,3 @@
+//! The process that a store runs.
+
+fn main() {}

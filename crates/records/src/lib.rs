@@ -1,0 +1,1 @@
+//! Relational records: reports and the read model.

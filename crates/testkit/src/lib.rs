@@ -1,0 +1,1 @@
+//! A whole hub with spokes in one process, for tests.

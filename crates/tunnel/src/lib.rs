@@ -1,0 +1,33 @@
+//! How agents reach their hub: one HTTP/2 connection over TLS that carries everything.
+//!
+//! A [`Connector`] turns a kubeconfig into a [`Connection`]: a Kubernetes client and, over the same
+//! wire, plain HTTP for what is not an API object (report stream, packs, notices). Over TLS it is
+//! [`TlsConnector`]; in a simulation it is the hub's own in-memory one, so that an agent cannot tell.
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use kube::config::Kubeconfig;
+use tower::util::BoxCloneSyncService;
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+/// Any HTTP request to the hub, with a streaming body both ways; paths are absolute (`/muster/v1/hub`).
+pub type HttpService = BoxCloneSyncService<http::Request<kube::client::Body>, http::Response<ResponseBody>, BoxError>;
+
+/// An open way to a hub or cluster; cheap to clone.
+#[derive(Clone)]
+pub struct Connection {
+    pub client: kube::Client,
+    pub http: HttpService,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the kubeconfig is not usable: {0}")]
+    Kubeconfig(String),
+}
+
+/// Opens connections. Opening does not dial: the first request does, and redials as needed.
+pub trait Connector: Send + Sync {
+    fn connect(&self, kubeconfig: &Kubeconfig) -> Result<Connection, Error>;
+}

@@ -1,0 +1,1 @@
+//! What a ManifestWork wants done on a cluster.
