@@ -85,8 +85,7 @@ impl Status {
 
     pub fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
         let named = qualified(group, resource);
-        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {named} {name:?}: {why}"))
-            .about(group, resource, name)
+        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {named} {name:?}: {why}")).about(group, resource, name)
     }
 
     /// Returns the 422 for fields at fault; `kind` is the Kind, as upstream.
@@ -98,9 +97,7 @@ impl Status {
             many => format!("[{}]", many.join(", ")),
         };
         let named = qualified(group, kind);
-        Self::new(422, "Invalid", format!("{named} {name:?} is invalid: {text}"))
-            .about(group, kind, name)
-            .with_causes(causes)
+        Self::new(422, "Invalid", format!("{named} {name:?} is invalid: {text}")).about(group, kind, name).with_causes(causes)
     }
 
     pub fn gone(message: impl Into<String>) -> Self {

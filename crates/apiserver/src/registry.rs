@@ -146,10 +146,8 @@ impl Registry {
         let before = self.current.load_full();
         let mut rows: Vec<Resource> = before.iter().map(|r| (**r).clone()).collect();
         edit(&mut rows);
-        let by_path = rows
-            .into_iter()
-            .map(|r| ((r.gvr.group.clone(), r.gvr.version.clone(), r.gvr.resource.clone()), Arc::new(r)))
-            .collect();
+        let by_path =
+            rows.into_iter().map(|r| ((r.gvr.group.clone(), r.gvr.version.clone(), r.gvr.resource.clone()), Arc::new(r))).collect();
         self.current.store(Arc::new(Snapshot { by_path, generation: before.generation + 1 }));
     }
 }

@@ -165,7 +165,9 @@ mod tests {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let info = RequestInfo::parse(&method.parse().expect("a method"), path, query);
         match info.resource {
-            Some(r) => format!("{} {}/{} {} ns={} name={} sub={}", info.verb, r.group, r.version, r.resource, r.namespace, r.name, r.subresource),
+            Some(r) => {
+                format!("{} {}/{} {} ns={} name={} sub={}", info.verb, r.group, r.version, r.resource, r.namespace, r.name, r.subresource)
+            }
             None => format!("{} {}", info.verb, info.path),
         }
     }

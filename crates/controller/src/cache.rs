@@ -73,11 +73,7 @@ where
 {
     /// Starts to list and watch; a broken watch is resumed with back-off for as long as the runtime lives.
     pub fn start(runtime: &Runtime, api: Api<K>, config: watch::Config) -> Self {
-        let cache = Self(Arc::new(Inner {
-            objects: RwLock::default(),
-            observers: RwLock::default(),
-            ready: signal::Sender::new(false),
-        }));
+        let cache = Self(Arc::new(Inner { objects: RwLock::default(), observers: RwLock::default(), ready: signal::Sender::new(false) }));
         let fed = cache.clone();
         runtime.spawn("cache", async move {
             let mut events = watcher::watcher(api, config).default_backoff().boxed();

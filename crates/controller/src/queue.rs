@@ -127,13 +127,7 @@ impl<T> Clone for Controller<T> {
 
 impl<T: Clone + Ord + Hash + Debug + Display + Send + Sync + 'static> Controller<T> {
     pub fn new(name: &'static str, runtime: &Runtime) -> Self {
-        let state = State {
-            due: BTreeMap::new(),
-            queued: HashMap::new(),
-            running: BTreeSet::new(),
-            failures: HashMap::new(),
-            arrivals: 0,
-        };
+        let state = State { due: BTreeMap::new(), queued: HashMap::new(), running: BTreeSet::new(), failures: HashMap::new(), arrivals: 0 };
         Self { name, runtime: runtime.clone(), queue: Arc::new(Queue { state: Mutex::new(state), changed: Notify::new() }) }
     }
 
