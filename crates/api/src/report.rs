@@ -247,9 +247,14 @@ pub struct Application {
     /// Synced, OutOfSync or Unknown.
     pub sync: String,
     pub health: String,
-    /// When the pair (`sync`, `health`) became what it is, by the spoke's clock.
+    /// When `sync` and `health` became what they are, by the spoke's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
+    pub sync_since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_since: Option<Timestamp>,
+    /// Who syncs it: `native`, `observe` or `off`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub engine: String,
     /// Of the last operation: Running, Succeeded, Failed, Error, Terminating; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub operation: String,
