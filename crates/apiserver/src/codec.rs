@@ -2,7 +2,10 @@
 //!
 //! Stored objects are canonical JSON (sorted keys) with a gap where the store writes the revision.
 
+use apimachinery::gvk::GroupVersionKind;
 use apimachinery::status::Status;
+use apimachinery::yaml;
+use http::HeaderMap;
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -74,6 +77,37 @@ fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 /// Reads stored bytes.
 pub fn decode(bytes: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(bytes).map_err(|e| Status::internal(format!("a stored object is not JSON: {e}")))
+}
+
+/// Parses a request body by its media type; `expected` names the kind that protobuf carries without saying.
+pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersionKind>) -> Result<Parsed, Status> {
+    let header = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media = header.split(';').next().unwrap_or_default().trim();
+    match media {
+        "" | "application/json" | "application/merge-patch+json" | "application/json-patch+json" | "application/strategic-merge-patch+json" => {
+            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON: {e}; remedy: send one JSON object")))
+        }
+        "application/yaml" | "application/apply-patch+yaml" => {
+            let text = std::str::from_utf8(body).map_err(|_| Status::bad_request("the body is not UTF-8"))?;
+            let value = yaml::read(text).map_err(|e| Status::bad_request(format!("the body is not valid YAML: {e}")))?;
+            Ok(Parsed { value, duplicates: Vec::new() })
+        }
+        "application/vnd.kubernetes.protobuf" => {
+            let value = builtin::protobuf::decode(body).map_err(|e| match expected {
+                Some(gvk) => Status::bad_request(format!("the body is not a valid protobuf {}: {e}", gvk.kind)),
+                None => Status::bad_request(format!("the body is not valid protobuf: {e}")),
+            })?;
+            Ok(Parsed { value, duplicates: Vec::new() })
+        }
+        other => Err(Status::new(
+            415,
+            "UnsupportedMediaType",
+            format!(
+                "the body of the request was in an unknown format ({other}) - accepted media types include: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf"
+            ),
+        )),
+    }
 }
 
 /// A parsed request body and the fields it names twice.

@@ -9,6 +9,7 @@ pub mod delete;
 pub mod get;
 pub mod list;
 pub mod patch;
+pub mod subresource;
 pub mod update;
 pub mod watch;
 
