@@ -65,3 +65,35 @@ pub fn outcome(result: Result<Entry, Error>) -> String {
         Err(error) => error.to_string(),
     }
 }
+
+/// Copies a store's files as they are on disk now: what a power loss would leave.
+pub fn crash_image(directory: &Path) -> tempfile::TempDir {
+    let image = tempfile::tempdir().expect("a temporary directory");
+    for name in ["store.db", "store.db-wal"] {
+        let from = directory.join(name);
+        if from.exists() {
+            std::fs::copy(from, image.path().join(name)).expect("the file is copied");
+        }
+    }
+    image
+}
+
+/// Waits until something is so; a minute is longer than anything here takes.
+pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed().as_secs() < 60, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+/// Runs one ignored test of this binary in a process of its own.
+pub fn child(test: &str, directory: &Path) -> std::process::Command {
+    let program = std::env::current_exe().expect("the test binary has a path");
+    let mut command = std::process::Command::new(program);
+    command.args(["--exact", test, "--ignored", "--nocapture"]).env(CHILD_DIRECTORY, directory);
+    command
+}
+
+/// Where a child process finds its store; without it the child's test does nothing.
+pub const CHILD_DIRECTORY: &str = "STORE_TEST_DIRECTORY";
