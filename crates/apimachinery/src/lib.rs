@@ -7,5 +7,6 @@
 
 pub mod gvk;
 pub mod names;
+pub mod patch;
 pub mod schema;
 pub mod status;

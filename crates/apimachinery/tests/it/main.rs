@@ -1,3 +1,4 @@
 //! One binary for the tests that need more than a module: tables, public test data, properties.
 
+mod patch;
 mod schema;
