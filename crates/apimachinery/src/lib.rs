@@ -5,6 +5,7 @@
 //! A [`schema::Schema`] says what an object of a kind looks like; validation, pruning, defaulting,
 //! strategic merge ([`patch`]) and server-side apply ([`apply`]) are all driven by it.
 
+pub mod apply;
 pub mod gvk;
 pub mod names;
 pub mod patch;
