@@ -6,8 +6,11 @@
 //! strategic merge ([`patch`]) and server-side apply ([`apply`]) are all driven by it.
 
 pub mod apply;
+pub mod diff;
 pub mod gvk;
 pub mod names;
 pub mod patch;
+pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod status;
