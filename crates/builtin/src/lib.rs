@@ -2,6 +2,7 @@
 //!
 //! - [`resources`]: the served kinds: names, verbs, subresources, columns and resolved schemas.
 //! - [`openapi`]: the same definitions with descriptions, for OpenAPI documents.
+//! - [`protobuf`]: request and answer bodies in protobuf.
 //!
 //! Structure comes at build time from k8s-openapi; list keys, merge keys, defaults and protobuf numbers
 //! from `schema/*.yaml`, one file a group. There is no code per kind but what a rule needs that data
@@ -10,6 +11,7 @@
 mod blob;
 mod model;
 pub mod openapi;
+pub mod protobuf;
 mod resolve;
 mod row;
 mod rows;
