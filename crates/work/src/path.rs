@@ -95,7 +95,7 @@ impl Step {
             (Step::Where { field, value }, Value::Array(list)) => {
                 let is_meant = |item: &Value| match item.get(field) {
                     Some(Value::String(text)) => text == value,
-                    Some(other) => other.to_string() == *value,
+                    Some(other) => serde_json::from_str::<Value>(value).is_ok_and(|wanted| wanted == *other),
                     None => false,
                 };
                 list.iter().enumerate().filter(|(_, item)| is_meant(item)).map(|(i, v)| (at(&i.to_string()), v)).collect()

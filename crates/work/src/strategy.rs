@@ -58,8 +58,8 @@ pub fn manifest_hash(manifest: &Value) -> String {
 pub(crate) fn decide(seen: &Observed<'_>, applied: &AppliedManifestWork, ordinal: usize, manifest: &Value) -> Apply {
     let kind = manifest["kind"].as_str().unwrap_or_default().to_owned();
     let (id, change) = match identify(seen, manifest) {
-        Err((id, message)) => (id, refuse(Refusal::IncompleteMeta, message)),
-        Ok(id) => {
+        (id, Err(message)) => (id, refuse(Refusal::IncompleteMeta, message)),
+        (id, Ok(())) => {
             let change = match seen.denied.get(&ordinal) {
                 Some(why) => refuse(Refusal::Denied, why.clone()),
                 None => change(seen, applied, manifest, &id),
@@ -71,27 +71,26 @@ pub(crate) fn decide(seen: &Observed<'_>, applied: &AppliedManifestWork, ordinal
 }
 
 /// Returns which object a manifest means, or what is missing to say so.
-pub(crate) fn identify(seen: &Observed<'_>, manifest: &Value) -> Result<ObjectId, (ObjectId, String)> {
+pub(crate) fn identify(seen: &Observed<'_>, manifest: &Value) -> (ObjectId, Result<(), String>) {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let gvk = GroupVersionKind::from_api_version(&text("/apiVersion"), &text("/kind"));
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
     let mut id = ObjectId { group: gvk.group.clone(), version: gvk.version.clone(), resource: String::new(), namespace, name };
     let fields = [(gvk.version.is_empty(), "apiVersion"), (gvk.kind.is_empty(), "kind"), (id.name.is_empty(), "metadata.name")];
     if let Some((_, field)) = fields.into_iter().find(|(is_missing, _)| *is_missing) {
-        return Err((id, format!("{field} is missing")));
+        return (id, Err(format!("{field} is missing")));
     }
     let Some(mapping) = seen.mappings.get(&gvk) else {
-        return Err((id, format!("the cluster does not serve {gvk}: install its CustomResourceDefinition or correct apiVersion and kind")));
+        let problem = format!("the cluster does not serve {gvk}: install its CustomResourceDefinition or correct apiVersion and kind");
+        return (id, Err(problem));
     };
     id.resource.clone_from(&mapping.resource);
-    match (mapping.is_namespaced, id.namespace.is_empty()) {
-        (true, true) => Err((id, format!("metadata.namespace is missing: {} is namespaced", gvk.kind))),
-        (false, false) => {
-            id.namespace.clear();
-            Ok(id)
-        }
-        (true, false) | (false, true) => Ok(id),
+    if !mapping.is_namespaced {
+        id.namespace.clear();
+    } else if id.namespace.is_empty() {
+        return (id, Err(format!("metadata.namespace is missing: {} is namespaced", gvk.kind)));
     }
+    (id, Ok(()))
 }
 
 fn change(seen: &Observed<'_>, applied: &AppliedManifestWork, manifest: &Value, id: &ObjectId) -> Change {
