@@ -64,8 +64,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        // Deeper YAML could exhaust a thread's stack while it is read; a CustomResourceDefinition with a pod in it has about 30.
         // 10 MiB as Argo CD's reposerver.max.combined.directory.manifests.size.
-        Self { manifest_bytes_max: 10 << 20, objects_max: 5_000, depth_max: 100 }
+        Self { manifest_bytes_max: 10 << 20, objects_max: 5_000, depth_max: 64 }
     }
 }
 

@@ -40,7 +40,7 @@ fn parse_yaml(path: &str, content: &str, limits: &Limits) -> Result<Vec<Manifest
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     let mut has_object = false;
     for (line, text) in documents(content) {
-        match parse_document(path, line, text) {
+        match parse_document(path, line, text, limits) {
             Ok(None) => {}
             Ok(Some(object)) => {
                 has_object = true;
@@ -78,10 +78,10 @@ fn documents(content: &str) -> Vec<(usize, &str)> {
     parts
 }
 
-fn parse_document(path: &str, first_line: usize, text: &str) -> Result<Option<Value>, Problem> {
+fn parse_document(path: &str, first_line: usize, text: &str, limits: &Limits) -> Result<Option<Value>, Problem> {
     let Some(begins) = text.lines().position(|line| !is_blank(line)) else { return Ok(None) };
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: 128 },
+        budget: serde_saphyr::budget! { max_depth: limits.depth_max },
         // As Go's reader: the last of two equal keys wins, and 0777 is octal.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
         legacy_octal_numbers: true,

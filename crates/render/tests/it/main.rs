@@ -64,10 +64,14 @@ fn a_manifest_with_a_mistake_is_a_problem_with_its_line() {
         "{}",
         &["! f.jsonnet: Jsonnet is not supported yet; render it to YAML, or exclude it (spec.source.directory.exclude)"],
     );
-    let deep = format!("{A}data: {}1{}\n", "{a: ".repeat(110), "}".repeat(110));
-    check("f.yaml", &deep, &["! f.yaml:1: ConfigMap \"a\": it nests deeper than 100 levels"]);
-    let bomb = format!("{A}data: {}1{}\n", "{a: ".repeat(10_000), "}".repeat(10_000));
-    assert!(outcome(&files(&[("f.yaml", &bomb)]), &Source::default()).starts_with("! f.yaml:"));
+    let nested = |depth: usize| format!("{A}data: {}1{}\n", "{a: ".repeat(depth), "}".repeat(depth));
+    check("f.yaml", &nested(62), &["f.yaml:1 \"a\""]);
+    for depth in [64, 10_000] {
+        let found = outcome(&files(&[("f.yaml", &nested(depth))]), &Source::default());
+        assert!(found.starts_with("! f.yaml:4: it is not YAML: ") && found.contains("depth"), "{found}");
+    }
+    let deep = format!(r#"{{"apiVersion": "v1", "kind": "A", "metadata": {{"name": "a"}}, "x": {}1{}}}"#, "[".repeat(100), "]".repeat(100));
+    check("f.json", &deep, &["! f.json:1: A \"a\": it nests deeper than 64 levels"]);
 }
 
 #[test]
