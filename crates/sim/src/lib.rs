@@ -1,1 +1,11 @@
 //! Simulated store clusters.
+//!
+//! A simulated store is the embedded API server on a store in memory, controllers that behave as a
+//! cluster's own would ([`workloads`]: pure decisions; [`driver`]: one task a cluster that feeds and
+//! obeys them), and the real agent, which sees nothing but an API.
+
+mod cron;
+pub mod faults;
+pub mod kind;
+pub mod model;
+pub mod workloads;
