@@ -5,6 +5,7 @@
 //! obeys them), and the real agent, which sees nothing but an API.
 
 mod cron;
+pub mod driver;
 pub mod faults;
 pub mod kind;
 pub mod model;
