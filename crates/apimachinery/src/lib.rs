@@ -6,5 +6,6 @@
 //! strategic merge ([`patch`]) and server-side apply ([`apply`]) are all driven by it.
 
 pub mod gvk;
+pub mod names;
 pub mod schema;
 pub mod status;

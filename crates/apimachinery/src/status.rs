@@ -153,6 +153,34 @@ impl Cause {
         Self { reason: "FieldValueInvalid", message: format!("Invalid value: {value}: {message}"), field: field.into() }
     }
 
+    /// Returns the refusal of a value of the wrong type; `found` is the name of its type.
+    pub fn type_invalid(field: impl Into<String>, found: &str, message: &str) -> Self {
+        Self { reason: "FieldValueTypeInvalid", message: format!("Invalid value: {found:?}: {message}"), field: field.into() }
+    }
+
+    /// Returns the refusal of a value that is none of a list.
+    pub fn not_supported<S: AsRef<str>>(field: impl Into<String>, value: &Value, supported: &[S]) -> Self {
+        let list: Vec<String> = supported.iter().map(|s| format!("{:?}", s.as_ref())).collect();
+        let known = if list.is_empty() { String::new() } else { format!(": supported values: {}", list.join(", ")) };
+        Self { reason: "FieldValueNotSupported", message: format!("Unsupported value: {value}{known}"), field: field.into() }
+    }
+
+    pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
+        Self { reason: "FieldValueDuplicate", message: format!("Duplicate value: {value}"), field: field.into() }
+    }
+
+    pub fn too_long(field: impl Into<String>, bytes_max: u64) -> Self {
+        let unit = if bytes_max == 1 { "byte" } else { "bytes" };
+        let message = format!("Too long: may not be more than {bytes_max} {unit}");
+        Self { reason: "FieldValueTooLong", message, field: field.into() }
+    }
+
+    pub fn too_many(field: impl Into<String>, found: usize, items_max: u64) -> Self {
+        let unit = if items_max == 1 { "item" } else { "items" };
+        let message = format!("Too many: {found}: must have at most {items_max} {unit}");
+        Self { reason: "FieldValueTooMany", message, field: field.into() }
+    }
+
     pub fn forbidden(field: impl Into<String>, message: &str) -> Self {
         Self { reason: "FieldValueForbidden", message: format!("Forbidden: {message}"), field: field.into() }
     }

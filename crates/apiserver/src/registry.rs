@@ -30,6 +30,8 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// The version objects are stored in.
     pub storage_version: String,
+    /// The group objects are stored under; differs from the row's for `events.k8s.io`.
+    pub storage_group: String,
     pub origin: Origin,
     pub selectable_fields: Vec<String>,
     /// A warning sent with every answer, for deprecated versions.
@@ -79,6 +81,11 @@ impl Resource {
 
     pub fn list_kind(&self) -> String {
         format!("{}List", self.kind)
+    }
+
+    /// Returns whether objects are stored in this very version, so that stored bytes are the answer.
+    pub fn is_storage_version(&self) -> bool {
+        self.gvr.version == self.storage_version && self.gvr.group == self.storage_group
     }
 
     pub fn is_builtin(&self) -> bool {

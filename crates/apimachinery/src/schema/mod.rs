@@ -10,6 +10,24 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+mod default;
+mod format;
+mod parse;
+mod path;
+mod pattern;
+mod prune;
+mod structural;
+mod validate;
+
+pub use default::default;
+pub use format::is_valid as is_valid_format;
+pub use parse::parse;
+pub use path::Path;
+pub use pattern::{LazyRegex, compile as compile_pattern};
+pub use prune::prune;
+pub use structural::structural;
+pub use validate::{Lists, validate, validate_with};
+
 /// One node of a resolved schema.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
@@ -86,6 +104,8 @@ pub struct PatchStrategy {
 pub struct Rules {
     pub format: Option<Box<str>>,
     pub pattern: Option<Box<str>>,
+    /// `pattern`, compiled at its first use.
+    pub regex: LazyRegex,
     pub enumeration: Vec<Value>,
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
@@ -113,6 +133,58 @@ impl Schema {
         Self { preserve_unknown: true, ..Self::default() }
     }
 
+    /// Returns this schema of a whole object with `apiVersion`, `kind` and `metadata` said in full,
+    /// here and in every embedded resource. What the author said about `metadata` (patterns of names) stays
+    /// with the author: the fields of `metadata` below are those given here.
+    pub fn with_object_meta(&self, metadata: &Arc<Schema>) -> Schema {
+        let mut with = self.clone();
+        with.embedded_resource = true;
+        with.fill_object_meta(metadata);
+        with
+    }
+
+    fn fill_object_meta(&mut self, metadata: &Arc<Schema>) {
+        for child in self.properties.values_mut() {
+            if child.embeds() {
+                Arc::make_mut(child).fill_object_meta(metadata);
+            }
+        }
+        if let Additional::Of(values) = &mut self.additional
+            && values.embeds()
+        {
+            Arc::make_mut(values).fill_object_meta(metadata);
+        }
+        if let Some(items) = &mut self.items
+            && items.embeds()
+        {
+            Arc::make_mut(items).fill_object_meta(metadata);
+        }
+        if self.embedded_resource {
+            let text = Arc::new(Schema { ty: Type::String, ..Schema::default() });
+            self.properties.entry("apiVersion".into()).or_insert_with(|| text.clone());
+            self.properties.entry("kind".into()).or_insert(text);
+            let mut known = (**metadata).clone();
+            // As upstream, a structural schema may only restrict name and generateName.
+            if let Some(own) = self.properties.get("metadata") {
+                for name in ["name", "generateName"] {
+                    if let Some(restricted) = own.properties.get(name) {
+                        known.properties.insert(name.into(), restricted.clone());
+                    }
+                }
+            }
+            self.properties.insert("metadata".into(), Arc::new(known));
+        }
+    }
+
+    /// Says whether an embedded resource is here or below.
+    fn embeds(&self) -> bool {
+        let values = match &self.additional {
+            Additional::Of(values) => Some(values),
+            Additional::No | Additional::Any => None,
+        };
+        self.embedded_resource || self.properties.values().chain(values).chain(&self.items).any(|child| child.embeds())
+    }
+
     /// Returns the schema of the field `name` of an object of this schema: a known property,
     /// else the values of a map, else nothing.
     pub fn field(&self, name: &str) -> Option<&Arc<Schema>> {
@@ -121,5 +193,10 @@ impl Schema {
             (None, Additional::Of(values)) => Some(values),
             (None, Additional::No | Additional::Any) => None,
         }
+    }
+
+    /// Says whether `null` stands for absence here.
+    pub fn drops_null(&self) -> bool {
+        !self.nullable
     }
 }

@@ -1,0 +1,3 @@
+//! One binary for the tests that need more than a module: tables, public test data, properties.
+
+mod schema;
