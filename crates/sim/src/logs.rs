@@ -46,6 +46,12 @@ pub struct Run {
     restarts: i64,
 }
 
+impl Run {
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+}
+
 /// Returns the container that is meant: the one named, or the only one.
 pub fn container_of(pod: &Value, wanted: Option<&str>) -> Result<String, Error> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
