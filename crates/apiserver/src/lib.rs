@@ -29,9 +29,9 @@ pub mod registry;
 pub mod request;
 mod reviews;
 mod serve;
+mod shim;
 mod server;
 mod strategy;
-pub mod system;
 mod table;
 pub mod user;
 mod view;
@@ -130,12 +130,14 @@ impl ApiServer {
         let watches = Arc::new(Watches::default());
         watches.begin_at(options.store.revision());
         let rbac = Arc::new(Rbac::load(&*view));
-        let authenticator = Authenticator::new(auth::authn::Config {
-            objects: view.clone(),
+        let trust = auth::authn::Trust {
             ca: options.ca.clone(),
-            tokens: options.tokens.clone(),
+            signer: options.tokens.clone(),
             static_tokens: std::mem::take(&mut options.static_tokens),
-        });
+            anonymous: true,
+        };
+        let authenticator = Authenticator::new(trust, view.clone(), rbac.clone());
+        options.admission.insert(0, Arc::new(crd::CheckDefinition));
         let connects = std::mem::take(&mut options.connects).into_iter().collect();
         let inner = Arc::new(Inner {
             metrics: Metrics::register(&options.runtime),
@@ -152,7 +154,6 @@ impl ApiServer {
         inner.follow_store();
         inner.load_crds();
         let server = Self { inner };
-        system::start(&server).await?;
         crd::start(&server);
         Ok(server)
     }

@@ -3,7 +3,7 @@
 //! 1. read: media type, kind, unknown and duplicate fields  2. prepare: metadata and what the kind's
 //! strategy resets  3. default  4. admit  5. validate  6. own: managedFields  7. store.
 
-use apimachinery::apply;
+use crate::shim::{apply, builtin};
 use apimachinery::schema;
 use apimachinery::status::{Cause, Status};
 use serde_json::Value;
@@ -100,7 +100,7 @@ impl Inner {
         for plugin in self.plugins(call) {
             let name = meta::name(object).to_owned();
             let attributes = attributes(call, operation, &name, old)?;
-            plugin.admit(&attributes, object, self).await?;
+            plugin.admit(&attributes, object, &*self.rbac).await?;
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Inner {
         } else {
             causes.extend(crate::names::validate(&call.resource, meta::name(object)));
         }
-        causes.extend(schema::validate(&call.resource.schema, object));
+        causes.extend(schema::validate(&call.resource.schema, object, ""));
         if call.resource.is_builtin() {
             causes.extend(builtin::validate(&call.resource.gvk(), object, old));
         }
@@ -133,7 +133,7 @@ impl Inner {
         old: Option<&Value>,
     ) -> Result<(), Status> {
         for plugin in self.plugins(call) {
-            plugin.validate(&attributes(call, operation, name, old)?, object, self).await?;
+            plugin.validate(&attributes(call, operation, name, old)?, object, &*self.rbac).await?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `create`
 
-use apimachinery::apply;
+use crate::shim::apply;
 use apimachinery::status::{Cause, Status};
 use http::Response;
 use serde_json::Value;

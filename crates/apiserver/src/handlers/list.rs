@@ -3,7 +3,7 @@
 //! As apiserver `storage/etcd3/store.go GetList`: unset revision is the newest, `0` any,
 //! `Exact` that very one, otherwise not older; a continue token pins the revision of the first page.
 
-use apimachinery::selector::{FieldSelector, LabelSelector};
+use crate::shim::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

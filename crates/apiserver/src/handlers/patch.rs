@@ -1,7 +1,8 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use apimachinery::status::Status;
-use apimachinery::{apply, patch, yaml};
+use crate::shim::{apply, yaml};
+use apimachinery::patch;
 use http::{Response, header};
 use serde_json::Value;
 
@@ -175,11 +176,9 @@ fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {
 
 fn apply_patch(call: &Call, kind: Kind, object: &Value, body: &Value) -> Result<Value, Status> {
     match kind {
-        Kind::Json => patch::json::apply(object, body).map_err(|e| Status::new(422, "Invalid", e.to_string())),
-        Kind::Merge => Ok(patch::merge::apply(object, body)),
-        Kind::Strategic => {
-            patch::strategic::apply(&call.resource.schema, object, body).map_err(|e| Status::bad_request(format!("cannot apply the patch: {e}")))
-        }
+        Kind::Json => patch::json(object, body),
+        Kind::Merge => Ok(patch::merge(object.clone(), body)),
+        Kind::Strategic => patch::strategic(&call.resource.schema, object.clone(), body),
         Kind::Apply => Err(Status::internal("an apply configuration is not a patch of stored bytes")),
     }
 }
