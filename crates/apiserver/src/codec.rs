@@ -93,7 +93,7 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersi
             Ok(Parsed { value, duplicates: Vec::new() })
         }
         "application/vnd.kubernetes.protobuf" => {
-            let value = crate::shim::builtin::decode(body).map_err(|e| match expected {
+            let value = builtin::protobuf::decode(body).map_err(|e| match expected {
                 Some(gvk) => Status::bad_request(format!("the body is not a valid protobuf {}: {e}", gvk.kind)),
                 None => Status::bad_request(format!("the body is not valid protobuf: {e}")),
             })?;
