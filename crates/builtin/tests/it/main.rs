@@ -1,5 +1,6 @@
 //! Schemas, rows and encodings against public data, where it is present.
 
+mod defaults;
 mod kinds;
 mod oracle;
 mod overlays;
