@@ -7,3 +7,4 @@ mod overlays;
 mod protobuf;
 mod roundtrip;
 mod support;
+mod validation;
