@@ -5,4 +5,6 @@
 mod kinds;
 mod oracle;
 mod overlays;
+mod protobuf;
+mod roundtrip;
 mod support;
