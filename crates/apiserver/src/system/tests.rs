@@ -167,7 +167,8 @@ async fn dependents_go_with_their_last_owner() {
     cluster.call("DELETE", &at("a"), None).await.unwrap();
     cluster.wait_gone(&at("child")).await;
     cluster.wait_gone(&at("grandchild")).await;
-    let shared = cluster.wait(&at("shared"), "released", |o| o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.len() == 1)).await;
+    let shared =
+        cluster.wait(&at("shared"), "released", |o| o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.len() == 1)).await;
     assert_eq!(shared["metadata"]["ownerReferences"][0]["name"], "b");
     // An owner that never was, and one in another namespace.
     let mut ghost = a.clone();
@@ -269,7 +270,9 @@ async fn a_request_outside_the_signers_contract_fails_visibly() {
     csr["status"]["conditions"] = json!([{"type": "Approved", "status": "True", "reason": "Test"}]);
     cluster.call("PUT", &format!("{REQUESTS}/c1/approval"), Some(csr)).await.unwrap();
     let failed = cluster
-        .wait(&format!("{REQUESTS}/c1"), "failed", |o| o["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Failed")))
+        .wait(&format!("{REQUESTS}/c1"), "failed", |o| {
+            o["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Failed"))
+        })
         .await;
     assert!(failed["status"]["certificate"].is_null());
 }
@@ -317,7 +320,9 @@ async fn old_events_and_expired_bootstrap_tokens_are_deleted() {
     let involved = json!({"kind": "Pod", "namespace": "default", "name": "p"});
     let event = json!({"metadata": {"name": "e"}, "involvedObject": involved, "reason": "R", "message": "m", "type": "Normal"});
     cluster.create("/api/v1/namespaces/default/events", event).await;
-    let text = |pairs: &[(&str, &str)]| -> Value { pairs.iter().map(|(k, v)| ((*k).to_owned(), json!(STANDARD.encode(v)))).collect::<serde_json::Map<_, _>>().into() };
+    let text = |pairs: &[(&str, &str)]| -> Value {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), json!(STANDARD.encode(v)))).collect::<serde_json::Map<_, _>>().into()
+    };
     let data = text(&[("token-id", "abcdef"), ("token-secret", "0123456789abcdef"), ("expiration", "2026-03-01T12:30:00Z")]);
     let secret = json!({"metadata": {"name": "bootstrap-token-abcdef"}, "type": "bootstrap.kubernetes.io/token", "data": data});
     cluster.create("/api/v1/namespaces/kube-system/secrets", secret).await;
