@@ -185,6 +185,36 @@ async fn dependents_go_with_their_last_owner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn custom_resources_own_as_built_in_ones_do() {
+    let cluster = Cluster::start().await;
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({
+        "metadata": {"name": "parents.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "parents", "singular": "parent", "kind": "Parent"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    });
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    const PARENTS: &str = "/apis/example.com/v1/namespaces/default/parents";
+    cluster.create(DEFINITIONS, definition).await;
+    cluster.settle().await;
+    let parent = |name: &str| json!({"apiVersion": "example.com/v1", "kind": "Parent", "metadata": {"name": name}});
+    let one = cluster.create(PARENTS, parent("one")).await;
+    let two = cluster.create(PARENTS, parent("two")).await;
+    cluster.create(CONFIGMAPS, configmap("of-one", &[(&one, false)])).await;
+    cluster.create(CONFIGMAPS, configmap("of-two", &[(&two, false)])).await;
+    cluster.settle().await;
+    cluster.call("DELETE", &format!("{PARENTS}/one"), None).await.unwrap();
+    cluster.wait_gone(&at("of-one")).await;
+    cluster.settle().await;
+    assert!(cluster.get(&at("of-two")).await.is_some());
+    // With the definition go its objects, with them what they own.
+    cluster.call("DELETE", &format!("{DEFINITIONS}/parents.example.com"), None).await.unwrap();
+    cluster.wait_gone(&at("of-two")).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn foreground_deletion_waits_for_dependents_that_block() {
     let cluster = Cluster::start().await;
     let owner = cluster.create(CONFIGMAPS, configmap("owner", &[])).await;
