@@ -1,1 +1,3 @@
+//! Measurements that feed SPECIFICATION.md.
+
 fn main() {}

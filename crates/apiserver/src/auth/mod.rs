@@ -14,7 +14,7 @@ pub mod reviews;
 pub mod token_request;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use authn::Authenticator;
 pub use objects::Objects;

@@ -1,6 +1,10 @@
 //! Schemas, rows and encodings against public data, where it is present.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files and measure time")]
+
 mod kinds;
 mod oracle;
 mod overlays;
+mod protobuf;
+mod roundtrip;
 mod support;
