@@ -5,7 +5,14 @@
 //! A [`schema::Schema`] says what an object of a kind looks like; validation, pruning, defaulting,
 //! strategic merge ([`patch`]) and server-side apply ([`apply`]) are all driven by it.
 
+pub mod apply;
+pub mod diff;
 pub mod gvk;
+pub mod jsonpath;
 pub mod names;
+pub mod patch;
+pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod status;
+pub mod yaml;

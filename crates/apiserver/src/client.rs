@@ -20,8 +20,8 @@ impl ApiServer {
     }
 
     /// Answers one request of a caller.
-    pub async fn handle(&self, request: Request<Body>, caller: &Caller) -> Response<Body> {
-        self.inner.handle(request, caller).await
+    pub async fn handle(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
+        self.inner.clone().handle(request, caller).await
     }
 
     fn service(
@@ -35,7 +35,7 @@ impl ApiServer {
                 let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
                 let program = HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION")));
                 request.headers_mut().entry(header::USER_AGENT).or_insert(program);
-                Ok::<_, BoxError>(inner.handle(request, &caller).await)
+                Ok::<_, BoxError>(inner.handle(request, caller).await)
             }
         }))
     }
@@ -64,7 +64,7 @@ impl tunnel::Connector for MemoryConnector {
                 }
                 let program = HeaderValue::from_static(concat!("muster-agent/", env!("CARGO_PKG_VERSION")));
                 request.headers_mut().entry(header::USER_AGENT).or_insert(program);
-                let response = inner.handle(request, &caller).await;
+                let response = inner.handle(request, caller).await;
                 Ok::<_, tunnel::BoxError>(response)
             }
         }));
@@ -80,7 +80,7 @@ struct Credentials {
 impl Credentials {
     /// Reads the current context's user; only data in the kubeconfig itself counts here.
     fn of(kubeconfig: &Kubeconfig) -> Result<Self, tunnel::Error> {
-        use kube::config::ExposeSecret;
+        use secrecy::ExposeSecret;
         let refuse = |why: &str| tunnel::Error::Kubeconfig(why.to_owned());
         let current = kubeconfig.current_context.as_deref();
         let context = kubeconfig.contexts.iter().find(|c| Some(c.name.as_str()) == current).and_then(|c| c.context.as_ref());

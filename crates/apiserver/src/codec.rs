@@ -4,7 +4,7 @@
 
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::status::Status;
-use apimachinery::yaml;
+use crate::shim::yaml;
 use http::HeaderMap;
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};

@@ -302,8 +302,13 @@ fn with_object_meta(mut parsed: Schema) -> Schema {
     parsed.ty = schema::Type::Object;
     parsed.properties.insert("apiVersion".into(), string.clone());
     parsed.properties.insert("kind".into(), string);
-    parsed.properties.insert("metadata".into(), builtin::object_meta());
+    parsed.properties.insert("metadata".into(), object_meta());
     parsed
+}
+
+fn object_meta() -> Arc<Schema> {
+    const NAME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    builtin::definition(NAME).expect("the built-in definitions have ObjectMeta").clone()
 }
 
 /// The columns of a version: its own, or the age.

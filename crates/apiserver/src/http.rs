@@ -1,10 +1,10 @@
 //! Bodies and responses.
 
 use apimachinery::status::Status;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body as _, Frame};
 use serde_json::Value;
 
 use crate::{Body, BoxError};
@@ -14,10 +14,6 @@ pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
-
-pub fn empty() -> Body {
-    full(Bytes::new())
 }
 
 /// Returns a body that sends each chunk as it comes.
@@ -64,14 +60,19 @@ pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
 }
 
 /// Reads a whole request body of at most [`BODY_BYTES_MAX`].
-pub async fn read(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() => Err(Status::new(
-            413,
-            "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {BODY_BYTES_MAX} bytes"),
-        )),
-        Err(error) => Err(Status::bad_request(format!("the request body could not be read: {error}"))),
+pub async fn read(mut body: Body) -> Result<Bytes, Status> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(format!("the request body could not be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > BODY_BYTES_MAX {
+            let message = format!("Request entity too large: limit is {BODY_BYTES_MAX} bytes");
+            return Err(Status::new(413, "RequestEntityTooLarge", message));
+        }
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }

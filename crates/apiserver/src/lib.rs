@@ -29,6 +29,7 @@ pub mod registry;
 pub mod request;
 mod reviews;
 mod serve;
+mod shim;
 mod server;
 mod strategy;
 pub mod system;
@@ -136,6 +137,11 @@ impl ApiServer {
             tokens: options.tokens.clone(),
             static_tokens: std::mem::take(&mut options.static_tokens),
         });
+        let objects: Arc<dyn auth::Objects> = view.clone();
+        let mut plugins = admission::generic(&objects, &rbac);
+        plugins.push(Arc::new(crd::CheckDefinition));
+        plugins.append(&mut options.admission);
+        options.admission = plugins;
         let connects = std::mem::take(&mut options.connects).into_iter().collect();
         let inner = Arc::new(Inner {
             metrics: Metrics::register(&options.runtime),
@@ -152,8 +158,8 @@ impl ApiServer {
         inner.follow_store();
         inner.load_crds();
         let server = Self { inner };
-        system::start(&server).await?;
         crd::start(&server);
+        system::start(&server).await?;
         Ok(server)
     }
 

@@ -68,7 +68,7 @@ async fn serve_connection(inner: Arc<Inner>, acceptor: TlsAcceptor, stream: TcpS
         let (inner, caller) = (inner.clone(), caller.clone());
         async move {
             let request = request.map(|body| body.map_err(|e| Box::new(e) as BoxError).boxed_unsync());
-            Ok::<_, std::convert::Infallible>(inner.handle(request, &caller).await)
+            Ok::<_, std::convert::Infallible>(inner.handle(request, caller).await)
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apimachinery::status::Status;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, header};
 
 use crate::admission::Ask;
@@ -27,7 +29,11 @@ pub enum Caller {
 
 impl Inner {
     /// Answers one request; never fails, refusals are answers.
-    pub(crate) async fn handle(self: &Arc<Self>, request: Request<Body>, caller: &Caller) -> Response<Body> {
+    pub(crate) fn handle(self: Arc<Self>, request: Request<Body>, caller: Caller) -> BoxFuture<'static, Response<Body>> {
+        async move { self.respond(request, &caller).await }.boxed()
+    }
+
+    async fn respond(self: &Arc<Self>, request: Request<Body>, caller: &Caller) -> Response<Body> {
         let Ok(_permit) = self.in_flight.try_acquire() else {
             let mut busy = Status::new(429, "TooManyRequests", "the server has too many requests in flight, try again");
             busy.retry_after_seconds = Some(1);

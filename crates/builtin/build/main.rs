@@ -3,6 +3,8 @@
 //! Structure and descriptions come from k8s-openapi's JSON schemas, facts that those lack from
 //! `schema/*.yaml`. Writes two deflated JSON files: definitions, and descriptions apart from them.
 
+#![allow(clippy::disallowed_methods, reason = "a build script reads and writes files")]
+
 #[path = "../src/model.rs"]
 mod model;
 mod overlay;

@@ -4,7 +4,7 @@
 //! it definitions, below them fields, two spaces a level, one plain scalar a field. The scalar is the
 //! protobuf number and words:
 //! `4 list=map keys=containerPort,protocol merge=containerPort patch=merge default={} map=atomic`.
-//! `required` and `optional` correct k8s-openapi. The field `.` speaks about the definition itself. `map-of=<definition>` adds a field that
+//! `pointer` says that the field's zero is a value, in protobuf too. `required` and `optional` correct k8s-openapi. The field `.` speaks about the definition itself. `map-of=<definition>` adds a field that
 //! k8s-openapi does not have, for one that an earlier version of Kubernetes served.
 
 use std::collections::BTreeMap;
@@ -62,12 +62,15 @@ fn parse(text: &str) -> Result<Facts, String> {
             facts.numbers = word.split('.').map(|n| n.parse().map_err(|_| format!("{word} is not a number"))).collect::<Result<_, _>>()?;
             continue;
         }
+        if word == "pointer" {
+            facts.pointer = true;
+            continue;
+        }
         if word == "required" || word == "optional" {
             facts.required = Some(word == "required");
             continue;
         }
-        let (name, value) =
-            word.split_once('=').ok_or_else(|| format!("{word} is neither number nor name=value nor required nor optional"))?;
+        let (name, value) = word.split_once('=').ok_or_else(|| format!("{word} is neither number nor name=value nor a known word"))?;
         match name {
             "list" => facts.list = value.to_owned(),
             "keys" => facts.keys = value.split(',').map(str::to_owned).collect(),

@@ -53,6 +53,9 @@ pub struct Facts {
     pub patch: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// A scalar whose zero is a value and not an absence.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pointer: bool,
     /// Definition of the values of a map that k8s-openapi does not have; used while building only.
     #[serde(skip)]
     pub map_of: String,

@@ -63,7 +63,7 @@ impl Resolver<'_> {
 
     /// Returns the node of a field, an element or a map value.
     fn node(&mut self, shape: &Shape, facts: &Facts) -> Arc<Schema> {
-        let facts = Facts { numbers: Vec::new(), default: facts.default.clone().filter(counts), ..facts.clone() };
+        let facts = Facts { numbers: Vec::new(), pointer: false, default: facts.default.clone().filter(counts), ..facts.clone() };
         if let (Shape::Ref(index), true) = (shape, facts.is_empty()) {
             return self.definition(*index as usize);
         }

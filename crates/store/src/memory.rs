@@ -8,9 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::mvcc::draft_one;
+use crate::mvcc::{State, draft_one};
 use crate::shared::Shared;
-use crate::{Entry, Error, Event, Page, Range, Retention, Revision, Store, Subscriber, Write};
+use crate::{Entry, Error, Event, EventKind, Page, Range, Retention, Revision, Store, Subscriber, Write};
 
 /// A store that forgets everything when dropped.
 pub struct MemoryStore {
@@ -29,6 +29,20 @@ impl Default for MemoryStore {
 impl MemoryStore {
     pub fn new(retention: Retention) -> MemoryStore {
         MemoryStore { shared: Shared::default(), turn: Mutex::default(), retention }
+    }
+
+    /// Returns a store that holds these entries, as they were, and goes on after `revision`.
+    /// Of what was before it knows nothing: whoever resumes from there is told that it is compacted.
+    pub fn resume(retention: Retention, mut entries: Vec<Entry>, revision: Revision) -> Result<MemoryStore, Error> {
+        entries.sort_unstable_by_key(|entry| entry.revision);
+        let mut state = State::default();
+        for entry in entries {
+            state.replay(EventKind::Created, entry);
+        }
+        let revision = revision.max(state.revision());
+        state.skip_to(revision);
+        state.compact(revision)?;
+        Ok(MemoryStore { shared: Shared::new(state), turn: Mutex::default(), retention })
     }
 }
 

@@ -58,6 +58,28 @@ fn default_object(schema: &Schema, object: &mut Map<String, Value>) {
     }
 }
 
+/// Drops every `null` that stands for an absence, without filling in defaults.
+pub fn drop_nulls(schema: &Schema, value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|name, value| {
+                let Some(field) = schema.field(name) else { return true };
+                if value.is_null() && field.drops_null() {
+                    return false;
+                }
+                drop_nulls(field, value);
+                true
+            });
+        }
+        Value::Array(list) => {
+            if let Some(items) = &schema.items {
+                list.iter_mut().for_each(|item| drop_nulls(items, item));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 impl Schema {
     /// Says whether [`default`] could change anything that has no nulls; servers skip the walk otherwise.
     pub fn has_defaults(&self) -> bool {

@@ -19,7 +19,7 @@ mod prune;
 mod structural;
 mod validate;
 
-pub use default::default;
+pub use default::{default, drop_nulls};
 pub use format::is_valid as is_valid_format;
 pub use parse::parse;
 pub use path::Path;

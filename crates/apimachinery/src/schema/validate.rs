@@ -81,7 +81,7 @@ impl Check {
 
     fn embedded(&mut self, object: &Map<String, Value>, path: &Path) {
         for name in ["apiVersion", "kind"] {
-            if !object.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
+            if object.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
                 self.causes.push(Cause::required(path.field(name).to_string(), "must not be empty"));
             }
         }

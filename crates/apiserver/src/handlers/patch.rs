@@ -1,7 +1,9 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use apimachinery::status::Status;
-use apimachinery::{apply, patch, yaml};
+use crate::shim::yaml;
+use apimachinery::apply;
+use apimachinery::patch;
 use http::{Response, header};
 use serde_json::Value;
 
@@ -75,13 +77,14 @@ impl Inner {
             return Err(Status::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
         }
         let mut config = self.read_config(call)?;
+        let (manager, api_version) = (call.field_manager()?, call.resource.gvk().api_version());
         for _ in 0..ATTEMPTS {
-            let writer = self.writer(call)?;
+            let writer = self.writer(call, &manager, &api_version);
             let schema = &call.resource.schema;
             match self.load(call) {
                 Ok(old) => {
                     check_preconditions(call, &config, &old)?;
-                    let object = apply::apply(schema, Some(&old.value), &config, &writer, is_forced).map_err(|e| refused(call, e))?;
+                    let object = apply::apply(schema, Some(&old.value), &config, &writer, is_forced).map_err(|e| about(call, e))?;
                     if let Some(entry) = self.finish_update(call, &old, object, scope, Ownership::Settled).await? {
                         return self.answer_entry(call, 200, &entry);
                     }
@@ -92,7 +95,7 @@ impl Inner {
                         return Err(call.conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")));
                     }
                     meta::of(&mut config).remove("resourceVersion");
-                    let object = apply::apply(schema, None, &config, &writer, is_forced).map_err(|e| refused(call, e))?;
+                    let object = apply::apply(schema, None, &config, &writer, is_forced).map_err(|e| about(call, e))?;
                     match self.create_object(call, object, Ownership::Settled).await {
                         Err(exists) if exists.reason == "AlreadyExists" => {}
                         other => return other,
@@ -151,16 +154,10 @@ impl Inner {
     }
 }
 
-fn refused(call: &Call, error: apply::Error) -> Status {
+/// Names the object in a refusal of the pure part.
+fn about(call: &Call, status: Status) -> Status {
     let resource = &call.resource.gvr;
-    match error {
-        apply::Error::Conflicts { message, causes } => {
-            let mut status = Status::new(409, "Conflict", message).with_causes(causes);
-            status = status.about(&resource.group, &resource.resource, &call.path.name);
-            status
-        }
-        other => Status::bad_request(format!("failed to apply {} {:?}: {other}", resource.group_resource(), call.path.name)),
-    }
+    status.about(&resource.group, &resource.resource, &call.path.name)
 }
 
 fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {
@@ -175,11 +172,9 @@ fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {
 
 fn apply_patch(call: &Call, kind: Kind, object: &Value, body: &Value) -> Result<Value, Status> {
     match kind {
-        Kind::Json => patch::json::apply(object, body).map_err(|e| Status::new(422, "Invalid", e.to_string())),
-        Kind::Merge => Ok(patch::merge::apply(object, body)),
-        Kind::Strategic => {
-            patch::strategic::apply(&call.resource.schema, object, body).map_err(|e| Status::bad_request(format!("cannot apply the patch: {e}")))
-        }
+        Kind::Json => patch::json(object, body),
+        Kind::Merge => Ok(patch::merge(object.clone(), body)),
+        Kind::Strategic => patch::strategic(&call.resource.schema, object.clone(), body),
         Kind::Apply => Err(Status::internal("an apply configuration is not a patch of stored bytes")),
     }
 }

@@ -69,10 +69,11 @@ pub fn reconcile(seen: &Observed, now: Timestamp) -> Plan {
         plan.look_again(due);
     }
     // 4. Init containers one after the other, then all others at once.
+    let is_fresh = boxes.iter().all(|c| matches!(c.state, State::Waiting { .. }) && c.last.is_none());
     let mut is_initialized = true;
     for container in boxes.iter_mut().filter(|c| c.role != Role::Main) {
         if is_initialized {
-            advance(seen, container, started_at, now, &mut plan);
+            advance(seen, container, is_fresh, started_at, now, &mut plan);
         }
         is_initialized &= match container.role {
             Role::Sidecar => container.is_started,
@@ -81,7 +82,7 @@ pub fn reconcile(seen: &Observed, now: Timestamp) -> Plan {
     }
     if is_initialized {
         for container in boxes.iter_mut().filter(|c| c.role == Role::Main) {
-            advance(seen, container, started_at, now, &mut plan);
+            advance(seen, container, is_fresh, started_at, now, &mut plan);
         }
         // The sidecars of a pod that has done its work end with it.
         if pod.spec.restart_policy != "Always" && boxes.iter().filter(|c| c.role == Role::Main).all(|c| c.is_over(pod)) {
@@ -244,10 +245,10 @@ impl Box<'_> {
 }
 
 /// Takes a container as far as it has come by now, and plans when to look at it again.
-fn advance(seen: &Observed, container: &mut Box, started_at: Timestamp, now: Timestamp, plan: &mut Plan) {
+fn advance(seen: &Observed, container: &mut Box, is_fresh: bool, started_at: Timestamp, now: Timestamp, plan: &mut Plan) {
     let orders = container.orders(seen);
     if matches!(container.state, State::Waiting { .. }) {
-        leave_waiting(seen, container, &orders, started_at, now, plan);
+        leave_waiting(seen, container, &orders, is_fresh, started_at, now, plan);
     }
     if let State::Running { since } = container.state {
         watch_running(seen, container, &orders, since, now, plan);
@@ -256,10 +257,21 @@ fn advance(seen: &Observed, container: &mut Box, started_at: Timestamp, now: Tim
         && container.is_restarted(seen.pod, end)
     {
         restart(seen, container, end.clone(), now, plan);
+        if let State::Running { since } = container.state {
+            watch_running(seen, container, &orders, since, now, plan);
+        }
     }
 }
 
-fn leave_waiting(seen: &Observed, container: &mut Box, orders: &Orders, started_at: Timestamp, now: Timestamp, plan: &mut Plan) {
+fn leave_waiting(
+    seen: &Observed,
+    container: &mut Box,
+    orders: &Orders,
+    is_fresh: bool,
+    started_at: Timestamp,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
     let State::Waiting { reason, .. } = &container.state else { return };
     let image = &container.spec.image;
     let since = seen.since.unwrap_or(started_at);
@@ -287,8 +299,8 @@ fn leave_waiting(seen: &Observed, container: &mut Box, orders: &Orders, started_
         _ => {
             let ordered = orders.start_after();
             let due = since + ordered.unwrap_or(SignedDuration::from_millis(100 + jitter(seen, "start", 400)));
-            // An init container before it has taken the time already.
-            if now < due && (ordered.is_some() || container.role == Role::Main && seen.pod.spec.init_containers.is_empty()) {
+            // After an init container there is little left to wait for.
+            if now < due && (ordered.is_some() || is_fresh) {
                 return plan.look_again(due);
             }
             if orders.fault == Some(Fault::ImageNotFound) {
@@ -321,14 +333,15 @@ fn watch_running(seen: &Observed, container: &mut Box, orders: &Orders, since: T
         _ => orders.run_for().map(|after| (after, 0, "Completed")),
     };
     if let Some((after, exit_code, reason)) = end {
-        if since + after <= now {
+        let due = exact(seen, since) + after;
+        if due <= now {
             return container.end(i64::from(exit_code), reason, now);
         }
-        plan.look_again(since + after);
+        plan.look_again(due);
     }
     // 2. Started and ready, when the probes' delays are over. A task that has no probe is ready at once.
     let delay = |probe: &Option<crate::model::Probe>| SignedDuration::from_secs(probe.as_ref().map_or(0, |p| p.initial_delay_seconds));
-    let started_at = since + delay(&container.spec.startup_probe);
+    let started_at = exact(seen, since) + delay(&container.spec.startup_probe);
     container.is_started = started_at <= now;
     let ready_at = started_at + delay(&container.spec.readiness_probe) + orders.ready_after().unwrap_or_default();
     // A container that is going to crash does not serve before.
@@ -343,15 +356,18 @@ fn watch_running(seen: &Observed, container: &mut Box, orders: &Orders, since: T
     }
 }
 
+/// Returns a time of the status as exactly as it is remembered.
+fn exact(seen: &Observed, at: Timestamp) -> Timestamp {
+    seen.since.filter(|since| since.as_second() == at.as_second()).unwrap_or(at)
+}
+
 /// Restarts an ended container: the first time at once, then after a growing back-off.
 fn restart(seen: &Observed, container: &mut Box, end: End, now: Timestamp, plan: &mut Plan) {
     let meta = &seen.pod.metadata;
     container.last = Some(end);
     if container.restarts == 0 {
         container.restarts = 1;
-        container.run(now);
-        plan.look_again(now + CRASH_AFTER);
-        return;
+        return container.run(now);
     }
     let (name, backoff) = (&container.spec.name, container.backoff());
     let pod = format!("{}_{}({})", meta.name, meta.namespace, meta.uid);

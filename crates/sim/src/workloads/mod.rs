@@ -17,6 +17,9 @@ pub mod scheduler;
 pub mod service;
 pub mod statefulset;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -37,7 +40,7 @@ pub enum Action {
         kind: Kind,
         object: Value,
     },
-    /// Merges into the object; refused by the server if it is no longer at `resource_version`.
+    /// Merges into the object what only this controller writes.
     Patch {
         kind: Kind,
         namespace: String,

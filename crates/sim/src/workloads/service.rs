@@ -18,8 +18,6 @@ pub struct Observed<'a> {
     pub slice: Option<&'a EndpointSlice>,
     /// Address to give if the Service has none yet.
     pub free_ip: Ipv4Addr,
-    /// Node port to give to ports that have none.
-    pub free_node_port: u16,
     pub node_ip: String,
 }
 
