@@ -1,1 +1,3 @@
 //! The hub: reconcilers and endpoints.
+
+pub mod gitserver;
