@@ -1,0 +1,4 @@
+//! Simulated clusters as their clients see them: real API server, real clients, paused clock.
+
+mod support;
+mod workloads;
