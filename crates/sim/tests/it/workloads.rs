@@ -103,9 +103,9 @@ async fn a_stateful_set_comes_up_in_order_with_bound_claims() {
         let claim = get(&store, "v1", "PersistentVolumeClaim", &format!("data-db-{ordinal}")).await;
         assert_eq!(claim["status"]["phase"], "Bound", "{claim}");
     }
-    delete(&store, "v1", "Pod", "db-1").await;
     let uid = async || get(&store, "v1", "Pod", "db-1").await["metadata"]["uid"].clone();
     let before = uid().await;
+    delete(&store, "v1", "Pod", "db-1").await;
     eventually("replaced", 60, async || {
         let now = uid().await;
         !now.is_null() && now != before
