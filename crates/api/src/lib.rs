@@ -6,6 +6,9 @@
 //! Closed sets that the CRD schema enforces are enums; open ones are strings, since one object with an
 //! unknown word must not make a whole list unreadable.
 
+// Printer columns repeat attribute names on purpose.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod addon;
 pub mod argo;
 pub mod cluster;

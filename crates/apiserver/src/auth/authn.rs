@@ -16,6 +16,8 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use pki::token::{Claims, Refusal, Signer};
 use pki::{Authority, Identity};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 
 use super::bootstrap_token::{self, BootstrapToken};
@@ -30,16 +32,15 @@ const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 type Hash = [u8; 32];
 
-/// What an authenticator trusts.
-pub struct Trust {
+/// What an authenticator reads and trusts.
+pub struct Config {
+    pub objects: Arc<dyn Objects>,
     /// Client certificates it signed are trusted.
     pub ca: Arc<Authority>,
     /// Service-account tokens it signed are trusted.
-    pub signer: Arc<Signer>,
+    pub tokens: Arc<Signer>,
     /// Tokens of operators, as `muster token admin` prints, and whose they are.
     pub static_tokens: Vec<(String, UserInfo)>,
-    /// Whether requests without credentials are let in, as `system:anonymous`.
-    pub anonymous: bool,
 }
 
 /// Turns credentials into users.
@@ -48,14 +49,13 @@ pub struct Authenticator {
     signer: Arc<Signer>,
     audiences: Vec<String>,
     static_tokens: HashMap<Hash, UserInfo>,
-    anonymous: bool,
     objects: Arc<dyn Objects>,
-    rbac: Arc<Rbac>,
     certificates: Memo<Hash, Arc<(Identity, UserInfo)>>,
     tokens: Memo<Hash, Arc<Claims>>,
     /// Uid by namespace and name.
     service_accounts: Memo<(String, String), Arc<str>>,
     bootstrap_tokens: Memo<String, Arc<BootstrapToken>>,
+    overflows: Counter,
 }
 
 /// A bearer token that was recognised.
@@ -66,32 +66,47 @@ pub(super) struct Recognised {
 }
 
 impl Authenticator {
-    pub fn new(trust: Trust, objects: Arc<dyn Objects>, rbac: Arc<Rbac>) -> Self {
+    pub fn new(config: Config) -> Self {
+        let overflows = Counter::default();
         Self {
-            audiences: vec![trust.signer.issuer().to_owned()],
-            ca: trust.ca,
-            signer: trust.signer,
-            static_tokens: trust.static_tokens.into_iter().map(|(token, user)| (hash(token.as_bytes()), user)).collect(),
-            anonymous: trust.anonymous,
-            objects,
-            rbac,
-            certificates: Memo::new(CREDENTIALS_MAX),
-            tokens: Memo::new(CREDENTIALS_MAX),
-            service_accounts: Memo::new(CREDENTIALS_MAX),
-            bootstrap_tokens: Memo::new(CREDENTIALS_MAX),
+            audiences: vec![config.tokens.issuer().to_owned()],
+            ca: config.ca,
+            signer: config.tokens,
+            static_tokens: config.static_tokens.into_iter().map(|(token, user)| (hash(token.as_bytes()), user)).collect(),
+            objects: config.objects,
+            certificates: Memo::new(CREDENTIALS_MAX, &overflows),
+            tokens: Memo::new(CREDENTIALS_MAX, &overflows),
+            service_accounts: Memo::new(CREDENTIALS_MAX, &overflows),
+            bootstrap_tokens: Memo::new(CREDENTIALS_MAX, &overflows),
+            overflows,
         }
     }
 
+    /// Exposes how often a cache of credentials was full.
+    pub fn register(&self, metrics: &mut Registry) {
+        metrics.register("muster_authentication_cache_overflows", "Times a cache of credentials was full", self.overflows.clone());
+    }
+
     /// Returns who a request is from. `peer` is the certificate (DER) whose key the client proved to hold.
+    /// Whom they ask to be is for [`Authenticator::impersonate`].
     pub fn authenticate(&self, headers: &HeaderMap, peer: Option<&[u8]>, now: Timestamp) -> Result<UserInfo, Status> {
-        let user = self.requester(headers, peer, now)?;
-        self.impersonated(user, headers)
+        // 1. A certificate. A bad one still lets a good token through.
+        let refusal = match peer.map(|der| self.by_certificate(der, now)) {
+            Some(Ok(user)) => return Ok(user),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
+        // 2. A bearer token.
+        if let Some(token) = bearer(headers)? {
+            return Ok(self.by_token(token, &self.audiences, now)?.user);
+        }
+        // 3. Nobody, if nothing was shown.
+        refusal.map_or(Ok(UserInfo::anonymous()), Err)
     }
 
     /// Returns the user whom a user asks to be (`Impersonate-*`), if they may; without such headers the user.
-    /// In-process callers, who are authenticated already, start here.
-    pub fn impersonated(&self, user: UserInfo, headers: &HeaderMap) -> Result<UserInfo, Status> {
-        impersonation::resolve(user, headers, &self.rbac)
+    pub fn impersonate(&self, headers: &HeaderMap, user: UserInfo, rbac: &Rbac) -> Result<UserInfo, Status> {
+        impersonation::resolve(user, headers, rbac)
     }
 
     /// Takes in that an object was written or deleted; resources other than
@@ -110,25 +125,6 @@ impl Authenticator {
 
     pub fn signer(&self) -> &Signer {
         &self.signer
-    }
-
-    fn requester(&self, headers: &HeaderMap, peer: Option<&[u8]>, now: Timestamp) -> Result<UserInfo, Status> {
-        // 1. A certificate. A bad one still lets a good token through.
-        let refusal = match peer.map(|der| self.by_certificate(der, now)) {
-            Some(Ok(user)) => return Ok(user),
-            Some(Err(refusal)) => Some(refusal),
-            None => None,
-        };
-        // 2. A bearer token.
-        if let Some(token) = bearer(headers)? {
-            return Ok(self.by_token(token, &self.audiences, now)?.user);
-        }
-        // 3. Nobody, if nothing was shown.
-        match refusal {
-            Some(refusal) => Err(refusal),
-            None if self.anonymous => Ok(UserInfo::anonymous()),
-            None => Err(Status::unauthorized()),
-        }
     }
 
     fn by_certificate(&self, der: &[u8], now: Timestamp) -> Result<UserInfo, Status> {

@@ -9,12 +9,13 @@ pub mod bootstrap_token;
 pub mod escalation;
 mod impersonation;
 pub mod objects;
+pub mod openid;
 pub mod rbac;
 pub mod reviews;
 pub mod token_request;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use authn::Authenticator;
 pub use objects::Objects;

@@ -7,7 +7,7 @@ use pki::token::Signer;
 use serde_json::{Value, json};
 
 use super::{Fixture, yaml};
-use crate::auth::authn::{Authenticator, Trust};
+use crate::auth::authn::{Authenticator, Config};
 use crate::auth::rbac::Rbac;
 use crate::auth::token_request::token_request;
 use crate::user::UserInfo;
@@ -37,6 +37,7 @@ pub struct Setup {
     pub objects: Arc<Fixture>,
     pub ca: Arc<pki::Authority>,
     pub authenticator: Authenticator,
+    pub rbac: Rbac,
     pub now: Timestamp,
 }
 
@@ -45,14 +46,14 @@ pub fn setup() -> Setup {
     let ca = Arc::new(pki::Authority::create("ca", now, 24 * HOUR).unwrap());
     let signer = Arc::new(Signer::new("https://kubernetes.default.svc", &pki::Key::generate().unwrap()).unwrap());
     let objects = Fixture::of(OBJECTS);
-    let trust = Trust {
+    let config = Config {
+        objects: objects.clone(),
         ca: ca.clone(),
-        signer,
+        tokens: signer,
         static_tokens: vec![("operator-token".into(), UserInfo::admin("admin")), ("executor-token".into(), UserInfo::new("executor", &[]))],
-        anonymous: true,
     };
-    let rbac = Arc::new(Rbac::load(&*objects));
-    Setup { authenticator: Authenticator::new(trust, objects.clone(), rbac), objects, ca, now }
+    let rbac = Rbac::load(&*objects);
+    Setup { authenticator: Authenticator::new(config), rbac, objects, ca, now }
 }
 
 impl Setup {
@@ -62,7 +63,8 @@ impl Setup {
         for (name, value) in headers {
             map.append(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
-        match self.authenticator.authenticate(&map, peer, now) {
+        let user = self.authenticator.authenticate(&map, peer, now);
+        match user.and_then(|user| self.authenticator.impersonate(&map, user, &self.rbac)) {
             Ok(user) => format!("{} {}", user.username, user.groups.join(",")),
             Err(refusal) => format!("{} {}", refusal.code, refusal.message),
         }
