@@ -30,6 +30,8 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// The version objects are stored in.
     pub storage_version: String,
+    /// The group objects are stored under; differs from the row's for `events.k8s.io`.
+    pub storage_group: String,
     pub origin: Origin,
     pub selectable_fields: Vec<String>,
     /// A warning sent with every answer, for deprecated versions.
@@ -72,6 +74,54 @@ pub enum Origin {
     Crd(String),
 }
 
+/// Returns the row of a built-in kind.
+pub fn from_builtin(builtin: &builtin::BuiltinResource) -> Resource {
+    let row = builtin.row;
+    let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+    Resource {
+        gvr: GroupVersionResource { group: row.group.into(), version: row.version.into(), resource: row.resource.into() },
+        kind: row.kind.into(),
+        singular: row.singular.into(),
+        short_names: owned(row.short_names),
+        categories: owned(row.categories),
+        namespaced: row.namespaced,
+        verbs: row.verbs.to_vec(),
+        schema: builtin.schema.clone(),
+        status_subresource: row.status_subresource,
+        scale: row.scale.map(|s| ScalePaths {
+            spec_replicas: s.spec_replicas.into(),
+            status_replicas: s.status_replicas.into(),
+            label_selector: s.label_selector.map(str::to_owned),
+        }),
+        subresources: row
+            .subresources
+            .iter()
+            .map(|s| Subresource {
+                name: s.name.into(),
+                body: GroupVersionKind { group: s.body.0.into(), version: s.body.1.into(), kind: s.body.2.into() },
+                verbs: s.verbs.to_vec(),
+            })
+            .collect(),
+        columns: row
+            .columns
+            .iter()
+            .map(|c| Column {
+                name: c.name.into(),
+                ty: c.ty.into(),
+                format: c.format.into(),
+                description: String::new(),
+                priority: c.priority,
+                path: c.path.into(),
+            })
+            .collect(),
+        storage_version: row.storage_version.into(),
+        storage_group: row.storage_group.into(),
+        origin: Origin::Builtin,
+        selectable_fields: owned(row.selectable_fields),
+        deprecation: row.deprecation.map(str::to_owned),
+    }
+}
+
 impl Resource {
     pub fn gvk(&self) -> GroupVersionKind {
         GroupVersionKind { group: self.gvr.group.clone(), version: self.gvr.version.clone(), kind: self.kind.clone() }
@@ -79,6 +129,11 @@ impl Resource {
 
     pub fn list_kind(&self) -> String {
         format!("{}List", self.kind)
+    }
+
+    /// Returns whether objects are stored in this very version, so that stored bytes are the answer.
+    pub fn is_storage_version(&self) -> bool {
+        self.gvr.version == self.storage_version && self.gvr.group == self.storage_group
     }
 
     pub fn is_builtin(&self) -> bool {

@@ -135,7 +135,7 @@ fn parse_resource(path: &str) -> Option<ResourcePath> {
     Some(found)
 }
 
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     if !text.contains(['%', '+']) {
         return text.to_owned();
     }

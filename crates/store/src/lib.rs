@@ -6,6 +6,19 @@
 //!
 //! Invariants: what [`Store::write`] acknowledged survives kill -9 and power loss (unless written
 //! `Lazy`); no revision is ever used twice, also not after a crash; subscribers see every commit in revision order.
+//!
+//! Where to read next: `mvcc` is what both stores serve from, `sqlite::writer` how a write becomes durable.
+
+mod memory;
+mod mvcc;
+mod retention;
+mod shared;
+mod sqlite;
+mod stamp;
+
+pub use memory::MemoryStore;
+pub use retention::Retention;
+pub use sqlite::{Options, SqliteStore, Stats};
 
 use std::sync::Arc;
 
@@ -71,7 +84,7 @@ pub struct Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Put(Template),
-    /// Carries the value that the deletion event shows.
+    /// Carries the value that the deletion event shows. Deleting what is not there is `Unexpected(None)`.
     Delete(Template),
 }
 
@@ -107,7 +120,7 @@ pub struct Range<'a> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The write's expectation did not hold; carries what is there.
+    /// The write's expectation did not hold, or there is nothing to delete; carries what is there.
     #[error("the key is not as expected")]
     Unexpected(Option<Entry>),
     #[error("revision {0} has been compacted, the oldest retained is {1}")]
@@ -123,7 +136,8 @@ pub enum Error {
     Closed,
 }
 
-/// Called with each commit, in revision order, before its writers are answered. Must not block.
+/// Called with each commit (one or many events), in revision order, after readers see it and before its
+/// writers are answered. Must not block or write; may read.
 pub type Subscriber = Box<dyn Fn(&[Arc<Event>]) + Send + Sync>;
 
 /// A revisioned key-value store.
@@ -136,8 +150,10 @@ pub trait Store: Send + Sync + 'static {
     /// A store of one process is always fresh.
     async fn fresh(&self) -> Result<Revision, Error>;
 
+    /// Returns the value of a key, now or at a retained revision.
     fn get(&self, key: &str, at: Option<Revision>) -> Result<Option<Entry>, Error>;
 
+    /// Returns entries with a prefix in key order; later pages repeat the first page's revision as `at`.
     fn range(&self, range: Range<'_>) -> Result<Page, Error>;
 
     /// Returns the number of keys with the prefix, now.
@@ -153,6 +169,7 @@ pub trait Store: Send + Sync + 'static {
     /// Adds a subscriber for all commits from now on.
     fn subscribe(&self, subscriber: Subscriber);
 
-    /// Forgets history up to a revision; values that are still current stay.
+    /// Forgets history up to a revision; values that are still current stay, and that revision can still
+    /// be read and resumed from. What was compacted before is no error.
     async fn compact(&self, up_to: Revision) -> Result<(), Error>;
 }

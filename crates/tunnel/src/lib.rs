@@ -3,16 +3,27 @@
 //! A [`Connector`] turns a kubeconfig into a [`Connection`]: a Kubernetes client and, over the same
 //! wire, plain HTTP for what is not an API object (report stream, packs, notices). Over TLS it is
 //! [`TlsConnector`]; in a simulation it is the hub's own in-memory one, so that an agent cannot tell.
+//!
+//! [`endpoint`] reads the kubeconfig, [`wire`] holds the connection, [`client`] puts kube on top.
 
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
+pub mod body;
+mod client;
+mod endpoint;
+mod proxy;
+mod tls;
+mod wire;
+
 use kube::config::Kubeconfig;
 use tower::util::BoxCloneSyncService;
 
+pub use body::Body;
+pub use client::{TlsConnector, kube_client};
+pub use endpoint::in_cluster;
+
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+pub type ResponseBody = Body;
 /// Any HTTP request to the hub, with a streaming body both ways; paths are absolute (`/muster/v1/hub`).
-pub type HttpService = BoxCloneSyncService<http::Request<kube::client::Body>, http::Response<ResponseBody>, BoxError>;
+pub type HttpService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
 
 /// An open way to a hub or cluster; cheap to clone.
 #[derive(Clone)]

@@ -1,9 +1,23 @@
 //! What may change or refuse a write between authorization and storage.
 
+mod certificates;
+mod namespace_lifecycle;
+mod service_account;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use apimachinery::status::Status;
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use certificates::Certificates;
+pub use namespace_lifecycle::NamespaceLifecycle;
+pub use service_account::ServiceAccount;
+
+use crate::auth::escalation::Escalation;
+use crate::auth::{Objects, Rbac};
 use crate::registry::Resource;
 use crate::request::RequestInfo;
 use crate::user::UserInfo;
@@ -59,4 +73,14 @@ pub trait Admission: Send + Sync {
     async fn admit(&self, attributes: &Attributes<'_>, object: &mut Value, authorize: &dyn Authorize) -> Result<(), Status>;
 
     async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Value>, authorize: &dyn Authorize) -> Result<(), Status>;
+}
+
+/// Returns the plugins that every server has, in the order in which they are asked.
+pub fn generic(objects: &Arc<dyn Objects>, rbac: &Arc<Rbac>) -> Vec<Arc<dyn Admission>> {
+    vec![
+        Arc::new(NamespaceLifecycle { objects: objects.clone() }),
+        Arc::new(ServiceAccount { objects: objects.clone() }),
+        Arc::new(Certificates),
+        Arc::new(Escalation { rbac: rbac.clone() }),
+    ]
 }

@@ -1,1 +1,0 @@
-//! Clusters, sets, placements (`cluster.open-cluster-management.io`).

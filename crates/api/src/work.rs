@@ -1,1 +1,0 @@
-//! Work for clusters (`work.open-cluster-management.io`).

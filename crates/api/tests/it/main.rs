@@ -1,0 +1,4 @@
+//! The types against objects as the field writes them.
+
+mod crds;
+mod parse;

@@ -1,0 +1,108 @@
+//! Clients in the same process: a Kubernetes client without a socket.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::BodyExt;
+use kube::config::Kubeconfig;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::server::Caller;
+use crate::user::UserInfo;
+use crate::{ApiServer, Body, BoxError};
+
+impl ApiServer {
+    /// Returns a client that acts as `user` through authorization and admission like everyone else.
+    pub fn client(&self, user: UserInfo) -> kube::Client {
+        kube::Client::new(self.service(Caller::Known(user)), "default")
+    }
+
+    /// Answers one request of a caller.
+    pub async fn handle(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
+        self.inner.clone().handle(request, caller).await
+    }
+
+    fn service(
+        &self,
+        caller: Caller,
+    ) -> tower::util::BoxCloneSyncService<Request<kube::client::Body>, Response<Body>, BoxError> {
+        let inner = self.inner.clone();
+        tower::util::BoxCloneSyncService::new(tower::service_fn(move |request: Request<kube::client::Body>| {
+            let (inner, caller) = (inner.clone(), caller.clone());
+            async move {
+                let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+                let program = HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION")));
+                request.headers_mut().entry(header::USER_AGENT).or_insert(program);
+                Ok::<_, BoxError>(inner.handle(request, caller).await)
+            }
+        }))
+    }
+
+    /// Returns a connector to this server in memory: certificates and tokens of a kubeconfig count
+    /// as they would over TLS.
+    pub fn connector(&self) -> Arc<dyn tunnel::Connector> {
+        Arc::new(MemoryConnector(self.clone()))
+    }
+}
+
+struct MemoryConnector(ApiServer);
+
+impl tunnel::Connector for MemoryConnector {
+    fn connect(&self, kubeconfig: &Kubeconfig) -> Result<tunnel::Connection, tunnel::Error> {
+        let credentials = Credentials::of(kubeconfig)?;
+        let caller = Caller::Peer { certificate: credentials.certificate };
+        let inner = self.0.inner.clone();
+        let token = credentials.token;
+        let service = tower::util::BoxCloneSyncService::new(tower::service_fn(move |request: Request<tunnel::Body>| {
+            let (inner, caller, token) = (inner.clone(), caller.clone(), token.clone());
+            async move {
+                let mut request = request;
+                if let Some(token) = token {
+                    request.headers_mut().insert(header::AUTHORIZATION, token);
+                }
+                let program = HeaderValue::from_static(concat!("muster-agent/", env!("CARGO_PKG_VERSION")));
+                request.headers_mut().entry(header::USER_AGENT).or_insert(program);
+                let response = inner.handle(request, caller).await;
+                Ok::<_, tunnel::BoxError>(response)
+            }
+        }));
+        Ok(tunnel::Connection { client: tunnel::kube_client(service.clone(), "default"), http: service })
+    }
+}
+
+struct Credentials {
+    certificate: Option<Arc<[u8]>>,
+    token: Option<HeaderValue>,
+}
+
+impl Credentials {
+    /// Reads the current context's user; only data in the kubeconfig itself counts here.
+    fn of(kubeconfig: &Kubeconfig) -> Result<Self, tunnel::Error> {
+        use secrecy::ExposeSecret;
+        let refuse = |why: &str| tunnel::Error::Kubeconfig(why.to_owned());
+        let current = kubeconfig.current_context.as_deref();
+        let context = kubeconfig.contexts.iter().find(|c| Some(c.name.as_str()) == current).and_then(|c| c.context.as_ref());
+        let user = context.and_then(|c| c.user.as_deref());
+        let auth = kubeconfig.auth_infos.iter().find(|a| Some(a.name.as_str()) == user).and_then(|a| a.auth_info.as_ref());
+        let auth = auth.ok_or_else(|| refuse("users: the current context names no user"))?;
+        let certificate = match &auth.client_certificate_data {
+            None => None,
+            Some(data) => {
+                let pem = base64::engine::general_purpose::STANDARD
+                    .decode(data)
+                    .map_err(|_| refuse("users[].user.client-certificate-data: not base64"))?;
+                let der = CertificateDer::from_pem_slice(&pem).map_err(|e| refuse(&format!("users[].user.client-certificate-data: {e:?}")))?;
+                Some(Arc::from(der.as_ref()))
+            }
+        };
+        let token = match &auth.token {
+            None => None,
+            Some(token) => Some(
+                HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| refuse("users[].user.token: not a header value"))?,
+            ),
+        };
+        Ok(Self { certificate, token })
+    }
+}

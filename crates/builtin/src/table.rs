@@ -1,0 +1,69 @@
+//! The served kinds with their schemas, built once and shared.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use apimachinery::schema::Schema;
+
+use crate::row::BuiltinResource;
+use crate::{blob, resolve, rows};
+
+struct Table {
+    schemas: BTreeMap<&'static str, Arc<Schema>>,
+    /// Definition by group, version and kind.
+    kinds: BTreeMap<(String, String, String), &'static str>,
+    resources: Vec<BuiltinResource>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(build);
+
+/// Returns the served kinds, one a version.
+pub fn resources() -> &'static [BuiltinResource] {
+    &TABLE.resources
+}
+
+/// Returns the served kind of a group, version and kind.
+pub fn find(group: &str, version: &str, kind: &str) -> Option<&'static BuiltinResource> {
+    TABLE.resources.iter().find(|r| r.row.group == group && r.row.version == version && r.row.kind == kind)
+}
+
+/// Returns the schema of a definition by its upstream name, as
+/// `io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions`.
+pub fn definition(name: &str) -> Option<&'static Arc<Schema>> {
+    TABLE.schemas.get(name)
+}
+
+/// Returns the name of the definition of a kind, lists and bodies of subresources included.
+/// `DeleteOptions` is in every group.
+pub fn definition_of(group: &str, version: &str, kind: &str) -> Option<&'static str> {
+    if kind == "DeleteOptions" {
+        return Some("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    }
+    TABLE.kinds.get(&(group.to_owned(), version.to_owned(), kind.to_owned())).copied()
+}
+
+/// Returns the schema of a kind, lists and bodies of subresources included.
+pub fn schema_of(group: &str, version: &str, kind: &str) -> Option<&'static Arc<Schema>> {
+    definition_of(group, version, kind).and_then(definition)
+}
+
+fn build() -> Table {
+    let definitions = blob::definitions();
+    let resolved = resolve::resolve(&definitions);
+    let mut table = Table { schemas: BTreeMap::new(), kinds: BTreeMap::new(), resources: Vec::new() };
+    for (definition, schema) in definitions.into_iter().zip(resolved) {
+        // Leaked once: names live as long as the table, which is never dropped.
+        let name: &'static str = definition.name.leak();
+        if let Some([group, version, kind]) = definition.gvk {
+            table.kinds.insert((group, version, kind), name);
+        }
+        table.schemas.insert(name, schema);
+    }
+    for row in rows::all() {
+        let key = (row.group.to_owned(), row.version.to_owned(), row.kind.to_owned());
+        let definition = table.kinds.get(&key).expect("a test goes through every row");
+        let schema = table.schemas[definition].clone();
+        table.resources.push(BuiltinResource { row, schema, definition });
+    }
+    table
+}

@@ -1,0 +1,160 @@
+//! Mirrors: revisions, packs, shared work, and errors in an operator's words.
+
+use std::time::Duration;
+
+use git::{Entry, Error, Limits, Mirrors, Options, Pack};
+use tempfile::TempDir;
+
+use crate::server::Server;
+
+const NOW: Duration = Duration::ZERO;
+
+fn mirrors(change: impl FnOnce(&mut Options)) -> (TempDir, Mirrors) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = Options::new(dir.path());
+    change(&mut options);
+    (dir, Mirrors::new(options))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn branches_tags_commits_and_head_resolve_and_move() {
+    let server = Server::start(None).await;
+    let work = server.create_with("app", &[("app/a.yaml", "a: 1\n")]);
+    let first = work.git(&["rev-parse", "HEAD"]);
+    work.git(&["tag", "-a", "v1", "-m", "first"]);
+    work.git(&["push", "-q", "origin", "v1"]);
+    let (_dir, mirrors) = mirrors(|_| {});
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    for revision in ["main", "v1", "HEAD", "", "refs/heads/main", "refs/tags/v1", first.as_str()] {
+        assert_eq!(mirror.resolve(revision, NOW).await.expect(revision).as_str(), first, "{revision}");
+    }
+    let second = work.commit(&[("app/a.yaml", "a: 2\n")]);
+    assert_eq!(mirror.resolve("main", Duration::from_secs(60)).await.expect("known").as_str(), first, "an old answer was accepted");
+    let moved = mirror.refresh().await.expect("refreshed");
+    assert!(moved.iter().any(|(revision, commit)| revision == "main" && commit.as_str() == second));
+    assert!(!moved.iter().any(|(revision, _)| revision == "v1"));
+    assert_eq!(mirror.resolve("main", Duration::from_secs(60)).await.expect("known").as_str(), second);
+    assert_eq!(mirror.refresh().await.expect("refreshed"), []);
+    // The first commit is behind the shallow boundary for a mirror that comes late; it is fetched by its id.
+    let (_dir, late) = self::mirrors(|_| {});
+    let late = late.get(&server.url("app")).expect("a mirror");
+    assert_eq!(late.resolve("main", NOW).await.expect("resolved").as_str(), second);
+    let pack = late.pack(&first.parse().expect("an id"), "app").await.expect("a pack");
+    let pack = Pack::read(&pack, &Limits::default()).expect("readable");
+    assert_eq!(pack.entries["app/a.yaml"], Entry::File(b"a: 1\n".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_holds_what_is_below_the_path_and_survives_the_server() {
+    let server = Server::start(None).await;
+    let work = server.create_with("app", &[("app/a.yaml", "a: 1\n"), ("app/sub/b.yaml", "b: 1\n"), ("other/c.yaml", "c: 1\n")]);
+    std::os::unix::fs::symlink("../../etc/passwd", work.dir.join("app/link.yaml")).expect("a link");
+    let commit = work.commit(&[("app/big.bin", &"x".repeat(3 << 20))]).parse().expect("an id");
+    let (dir, mirrors) = mirrors(|_| {});
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    mirror.resolve("main", NOW).await.expect("resolved");
+    let bytes = mirror.pack(&commit, "./app/").await.expect("a pack");
+    let pack = Pack::read(&bytes, &Limits::default()).expect("readable");
+    assert_eq!(pack.path, "app");
+    assert_eq!(pack.entries.keys().collect::<Vec<_>>(), ["app/a.yaml", "app/big.bin", "app/link.yaml", "app/sub/b.yaml"]);
+    assert_eq!(pack.entries["app/link.yaml"], Entry::Link("../../etc/passwd".into()));
+    assert_eq!(pack.entries["app/big.bin"], Entry::Omitted { size: 3 << 20 });
+    let whole = Pack::read(&mirror.pack(&commit, ".").await.expect("a pack"), &Limits::default()).expect("readable");
+    assert_eq!(whole.entries.len(), 5);
+    server.stop();
+    let again = Mirrors::new(Options::new(dir.path())).get(&server.url("app")).expect("a mirror");
+    assert_eq!(again.pack(&commit, "app").await.expect("kept on disk"), bytes);
+    assert_eq!(again.pack(&commit, "other").await.map(|p| p.is_empty()), Ok(false), "made from the mirror on disk");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_askers_cost_two_conversations() {
+    let server = Server::start(None).await;
+    let work = server.create_with("app", &[("a.yaml", "a: 1\n")]);
+    let (_dir, mirrors) = mirrors(|_| {});
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    mirror.resolve("main", NOW).await.expect("resolved");
+    let commit = work.commit(&[("a.yaml", "a: 2\n")]);
+    let before = server.requests();
+    let askers = (0..100).map(|_| {
+        let mirror = mirror.clone();
+        tokio::spawn(async move { mirror.resolve("main", NOW).await.expect("resolved").to_string() })
+    });
+    for asker in askers.collect::<Vec<_>>() {
+        assert_eq!(asker.await.expect("done"), commit);
+    }
+    // A conversation is a handshake and a list, the first also a fetch; the second is for who asked during the first.
+    let requests = server.requests() - before;
+    assert!(requests <= 8, "{requests} requests for 100 askers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_wanted_branches_are_fetched() {
+    let server = Server::start(None).await;
+    let work = server.create_with("app", &[("a.yaml", "a: 1\n")]);
+    work.git(&["checkout", "-q", "-b", "heavy"]);
+    let heavy = work.commit(&[("heavy.txt", "h\n")]);
+    let (dir, mirrors) = mirrors(|_| {});
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    mirror.resolve("main", NOW).await.expect("resolved");
+    let stored = std::fs::read_dir(dir.path().join("mirrors")).expect("mirrors").next().expect("one").expect("one").path();
+    let has_heavy = std::process::Command::new("git").arg("-C").arg(stored).args(["cat-file", "-e", &heavy]).status().expect("git runs");
+    assert!(!has_heavy.success(), "a branch nobody wants was fetched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_name_the_repository_and_the_remedy() {
+    let login = git::Login { username: "u".into(), password: "p".into() };
+    let guarded = Server::start(Some(login.clone())).await;
+    guarded.create_with("app", &[("a.yaml", "a: 1\n")]);
+    let server = Server::start(None).await;
+    server.create("empty");
+    let commit = server.create_with("app", &[("app/a.yaml", "a: 1\n")]).git(&["rev-parse", "HEAD"]).parse().expect("an id");
+    let (_dir, mirrors) = mirrors(|_| {});
+    let resolve = async |url: &str, revision: &str| match mirrors.get(url) {
+        Ok(mirror) => mirror.resolve(revision, NOW).await.expect_err("an error"),
+        Err(error) => error,
+    };
+
+    assert!(matches!(resolve(&guarded.url("app"), "main").await, Error::LoginMissing { .. }));
+    assert!(matches!(resolve(&server.url("none"), "main").await, Error::NotFound { .. }));
+    assert!(matches!(resolve(&server.url("empty"), "main").await, Error::Empty { .. }));
+    let unknown = resolve(&server.url("app"), "prod").await;
+    assert!(unknown.to_string().contains("revision \"prod\" is not a branch, tag or commit"), "{unknown}");
+    assert!(resolve(&server.url("app"), "abcdef1").await.to_string().contains("in full"));
+    assert!(matches!(resolve(&server.url("app"), "a b:c").await, Error::Revision { .. }));
+    assert!(matches!(resolve(&server.url("app"), &"0".repeat(40)).await, Error::Commit { .. }));
+    assert!(matches!(resolve("file:///etc", "main").await, Error::Scheme { .. }));
+    assert!(!resolve("ssh://user:secret@host/x", "main").await.to_string().contains("secret"));
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    assert!(matches!(mirror.pack(&commit, "nowhere").await, Err(Error::Path { .. })));
+    assert!(matches!(mirror.pack(&commit, "app/a.yaml").await, Err(Error::Refused { .. })));
+    assert!(matches!(mirror.pack(&commit, "../x").await, Err(Error::Refused { .. })));
+    let url = server.url("app");
+    server.stop();
+    let gone = resolve(&url, "main").await;
+    assert!(matches!(&gone, Error::Unreachable { .. }) && gone.may_pass(), "{gone:?}");
+    eprintln!("{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_on_disk_can_be_read_if_allowed() {
+    let server = Server::start(None).await;
+    let commit = server.create_with("app", &[("a.yaml", "a: 1\n")]).git(&["rev-parse", "HEAD"]);
+    let (_dir, mirrors) = mirrors(|options| options.is_file_allowed = true);
+    let url = format!("file://{}", server.dir.path().join("served/app.git").display());
+    assert_eq!(mirrors.get(&url).expect("a mirror").resolve("main", NOW).await.expect("resolved").as_str(), commit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_mirror_is_made_anew() {
+    let server = Server::start(None).await;
+    let commit = server.create_with("app", &[("a.yaml", "a: 1\n")]).git(&["rev-parse", "HEAD"]);
+    let (dir, mirrors) = mirrors(|_| {});
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    mirror.resolve("main", NOW).await.expect("resolved");
+    let stored = std::fs::read_dir(dir.path().join("mirrors")).expect("mirrors").next().expect("one").expect("one").path();
+    std::fs::remove_file(stored.join("HEAD")).expect("damaged");
+    assert_eq!(mirror.resolve("main", NOW).await.expect("resolved").as_str(), commit);
+    assert!(mirror.pack(&commit.parse().expect("an id"), "").await.is_ok());
+}

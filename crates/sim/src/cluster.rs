@@ -1,0 +1,306 @@
+//! One simulated store: an API server on a store in memory, its controllers, and the real agent.
+//!
+//! Nothing in it knows that it is simulated but the controllers: the agent gets a client of the cluster and a
+//! way to the hub, as it would in a real one. With a directory the cluster survives the process
+//! ([`crate::snapshot`]); without, it ends with it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use apiserver::user::UserInfo;
+use apiserver::{ApiServer, Entropy};
+use controller::Runtime;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::config::Kubeconfig;
+use parking_lot::Mutex;
+use serde_json::json;
+use store::{MemoryStore, Store as _};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::driver::{self, EventLevel};
+use crate::faults;
+use crate::kubelet::PodLogs;
+use crate::link::{Link, Quality};
+use crate::snapshot;
+use crate::spec::StoreSpec;
+
+const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
+const CERTIFICATE_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 365);
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// The way to the hub, and the kubeconfig that an agent joins with.
+#[derive(Clone)]
+pub struct HubAccess {
+    pub connector: Arc<dyn tunnel::Connector>,
+    pub bootstrap: Kubeconfig,
+}
+
+/// What a store is started with, beside its description.
+#[derive(Clone)]
+pub struct Options {
+    pub seed: u64,
+    /// Where objects, keys and the agent's state are kept; none is memory only.
+    pub dir: Option<PathBuf>,
+    /// None is a cluster without an agent.
+    pub hub: Option<HubAccess>,
+    pub events: EventLevel,
+    /// Snapshots written at once by all stores of a process.
+    pub disk_turns: Arc<Semaphore>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
+    #[error("failed to make the keys of cluster {cluster}")]
+    Keys { cluster: String, source: pki::Error },
+    #[error("failed to start the API server of cluster {cluster}: {status}")]
+    Start { cluster: String, status: apimachinery::status::Status },
+    #[error("failed to set up cluster {cluster}")]
+    SetUp { cluster: String, source: kube::Error },
+    #[error("failed to serve cluster {cluster}")]
+    Serve { cluster: String, source: std::io::Error },
+}
+
+/// A running simulated store.
+pub struct Store {
+    spec: StoreSpec,
+    options: Options,
+    runtime: Runtime,
+    server: ApiServer,
+    objects: Arc<MemoryStore>,
+    link: Link,
+    logs: Arc<PodLogs>,
+    /// Address of the API, if it is served, and the kubeconfig for it.
+    served: Mutex<Option<(SocketAddr, String)>>,
+}
+
+impl Store {
+    /// Starts a store, as new or as its directory has it.
+    pub async fn start(runtime: &Runtime, spec: StoreSpec, options: Options) -> Result<Self, Error> {
+        // Metrics of thousands of clusters are nobody's; each has its own registry.
+        let mut runtime = runtime.child();
+        runtime.metrics = Arc::default();
+        if let Some(skew) = spec.skew() {
+            let clock = runtime.clock.skewed(skew);
+            runtime = runtime.with_clock(clock);
+        }
+        let objects = Arc::new(match &options.dir {
+            Some(dir) => snapshot::load(&objects_file(dir))?,
+            None => MemoryStore::default(),
+        });
+        let logs = Arc::new(PodLogs::new(runtime.clock.clone()));
+        let server = start_server(&runtime, &spec, &options, objects.clone(), logs.clone()).await?;
+        logs.set_client(Some(server.client(system_user())));
+        let link = Link::new(spec.link);
+        let store = Self { spec, options, runtime, server, objects, link, logs, served: Mutex::new(None) };
+        store.set_up().await?;
+        let driver_options = driver::Options { machines: store.spec.machines(), seed: store.options.seed, events: store.options.events };
+        driver::start(&store.runtime, store.client(), driver_options);
+        store.keep_snapshots();
+        store.start_agent();
+        Ok(store)
+    }
+
+    pub fn spec(&self) -> &StoreSpec {
+        &self.spec
+    }
+
+    /// Returns a client that may do everything in the cluster.
+    pub fn client(&self) -> kube::Client {
+        self.server.client(system_user())
+    }
+
+    pub fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
+    pub fn link(&self) -> Quality {
+        self.link.quality()
+    }
+
+    /// Makes the way to the hub better or worse.
+    pub fn set_link(&self, quality: Quality) {
+        self.link.set(quality);
+    }
+
+    /// Replaces the cluster's rules for faults.
+    pub async fn set_faults(&self, rules: std::collections::BTreeMap<String, String>) -> Result<(), Error> {
+        let object = ConfigMap {
+            metadata: ObjectMeta { name: Some(faults::CONFIG_MAP.into()), ..ObjectMeta::default() },
+            data: Some(rules),
+            ..ConfigMap::default()
+        };
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client(), faults::CONFIG_MAP_NAMESPACE);
+        let replaced = match config_maps.replace(faults::CONFIG_MAP, &PostParams::default(), &object).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => config_maps.create(&PostParams::default(), &object).await,
+            replaced => replaced,
+        };
+        replaced.map(drop).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: kube::Error) -> Error {
+        Error::SetUp { cluster: self.spec.name.clone(), source }
+    }
+
+    /// Serves the cluster's API on a port of this machine; returns the kubeconfig of its administrator.
+    pub async fn serve(&self, listener: TcpListener) -> Result<String, Error> {
+        let cluster = || self.spec.name.clone();
+        let keys = |source| Error::Keys { cluster: cluster(), source };
+        let now = self.runtime.clock.now();
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), "kubernetes.default.svc".to_owned()];
+        let issued = self.server.ca().sign_server(&names, now, CERTIFICATE_VALIDITY).map_err(keys)?;
+        let tls = pki::tls::server_config(&issued, self.server.ca()).map_err(keys)?;
+        let address = self.server.serve(listener, tls).map_err(|source| Error::Serve { cluster: cluster(), source })?;
+        let admin = self.server.ca().sign_client("admin", &["system:masters"], now, CERTIFICATE_VALIDITY).map_err(keys)?;
+        let kubeconfig = kubeconfig(&self.spec.name, address, self.server.ca(), &admin);
+        if let Some(dir) = &self.options.dir {
+            write_secret(&dir.join("kubeconfig"), &kubeconfig).map_err(|source| Error::Serve { cluster: cluster(), source })?;
+        }
+        *self.served.lock() = Some((address, kubeconfig.clone()));
+        Ok(kubeconfig)
+    }
+
+    /// Returns the kubeconfig for the cluster's port, if it is served.
+    pub fn kubeconfig(&self) -> Option<String> {
+        self.served.lock().as_ref().map(|(_, kubeconfig)| kubeconfig.clone())
+    }
+
+    /// Ends everything in the cluster and writes its last snapshot.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.logs.set_client(None);
+        self.runtime.stop().await;
+        if let Some(dir) = &self.options.dir {
+            snapshot::save(&*self.objects, &objects_file(dir))?;
+        }
+        Ok(())
+    }
+
+    /// Makes what a new cluster has from its first second; its identity is the UID of kube-system.
+    async fn set_up(&self) -> Result<(), Error> {
+        let namespaces: Api<Namespace> = Api::all(self.client());
+        for name in NAMESPACES {
+            let namespace = Namespace { metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() }, ..Namespace::default() };
+            match namespaces.create(&PostParams::default(), &namespace).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                created => drop(created.map_err(|source| self.failed(source))?),
+            }
+        }
+        if self.spec.faults.is_empty() { Ok(()) } else { self.set_faults(self.spec.faults.clone()).await }
+    }
+
+    fn start_agent(&self) {}
+
+    /// Writes a snapshot now and then, if something but leases changed.
+    fn keep_snapshots(&self) {
+        let Some(dir) = self.options.dir.clone() else { return };
+        let changed = Arc::new(AtomicBool::new(true));
+        let noted = changed.clone();
+        self.objects.subscribe(Box::new(move |events| {
+            if events.iter().any(|event| !event.entry.key.contains("/leases/")) {
+                noted.store(true, Ordering::Relaxed);
+            }
+        }));
+        let (objects, turns) = (self.objects.clone(), self.options.disk_turns.clone());
+        let path = objects_file(&dir);
+        let cluster = self.spec.name.clone();
+        self.runtime.spawn("snapshots", async move {
+            loop {
+                tokio::time::sleep(SNAPSHOT_EVERY).await;
+                if !changed.swap(false, Ordering::Relaxed) {
+                    continue;
+                }
+                let Ok(_turn) = turns.acquire().await else { return };
+                let (objects, path) = (objects.clone(), path.clone());
+                let saved = tokio::task::spawn_blocking(move || snapshot::save(&*objects, &path)).await;
+                if let Ok(Err(error)) = saved {
+                    tracing::warn!(%cluster, %error, "snapshot not written, will retry");
+                    changed.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn objects_file(dir: &Path) -> PathBuf {
+    dir.join("objects")
+}
+
+fn system_user() -> UserInfo {
+    UserInfo { username: "system:kube-controller-manager".into(), groups: vec!["system:masters".into()], ..UserInfo::default() }
+}
+
+async fn start_server(
+    runtime: &Runtime,
+    spec: &StoreSpec,
+    options: &Options,
+    objects: Arc<MemoryStore>,
+    logs: Arc<PodLogs>,
+) -> Result<ApiServer, Error> {
+    let keys = |source| Error::Keys { cluster: spec.name.clone(), source };
+    let (ca, tokens) = load_keys(runtime, spec, options.dir.as_deref()).map_err(keys)?;
+    let server = ApiServer::new(apiserver::Options {
+        store: objects,
+        runtime: runtime.clone(),
+        ca: Arc::new(ca),
+        tokens: Arc::new(tokens),
+        static_tokens: Vec::new(),
+        admission: Vec::new(),
+        routes: Vec::new(),
+        connects: vec![((String::new(), "pods".into(), "log".into()), logs)],
+        kubernetes_version: spec.kubernetes_version.clone(),
+        lazy: Vec::new(),
+        entropy: if options.dir.is_some() { Entropy::system() } else { Entropy::seeded(options.seed) },
+        url: String::new(),
+    });
+    server.await.map_err(|status| Error::Start { cluster: spec.name.clone(), status })
+}
+
+const ISSUER: &str = "https://kubernetes.default.svc";
+
+/// Reads the cluster's keys, or makes them.
+fn load_keys(runtime: &Runtime, spec: &StoreSpec, dir: Option<&Path>) -> Result<(pki::Authority, pki::token::Signer), pki::Error> {
+    let create = || pki::Authority::create(&format!("{}-ca", spec.name), runtime.clock.now(), CA_VALIDITY);
+    let Some(dir) = dir else { return Ok((create()?, pki::token::Signer::new(ISSUER, &pki::Key::generate()?)?)) };
+    let (certificate, key) = (dir.join("ca.crt"), dir.join("ca.key"));
+    let ca = if certificate.exists() && key.exists() {
+        pki::Authority::load(&certificate, &key)?
+    } else {
+        let ca = create()?;
+        ca.save(&certificate, &key)?;
+        ca
+    };
+    Ok((ca, pki::token::Signer::load_or_create(ISSUER, &dir.join("service-account.key"))?))
+}
+
+fn kubeconfig(name: &str, address: SocketAddr, ca: &pki::Authority, admin: &pki::Issued) -> String {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    // JSON is YAML, and needs no quoting of ours.
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": name,
+        "clusters": [{"name": name, "cluster": {
+            "server": format!("https://{address}"), "certificate-authority-data": encode(&ca.certificate_pem()),
+        }}],
+        "users": [{"name": name, "user": {
+            "client-certificate-data": encode(&admin.certificate_pem), "client-key-data": encode(&admin.key.pem()),
+        }}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    });
+    format!("{config:#}\n")
+}
