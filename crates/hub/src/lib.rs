@@ -12,6 +12,7 @@ mod context;
 mod endpoints;
 mod error;
 mod events;
+pub mod gitserver;
 pub mod identity;
 pub mod notices;
 mod placement;
