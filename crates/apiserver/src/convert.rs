@@ -22,7 +22,7 @@ fn convert(resource: &Resource, mut object: Value, api_version: String) -> Value
         return object;
     }
     if resource.is_builtin() {
-        return crate::shim::builtin::convert(object, &api_version);
+        return builtin::convert(object, &api_version);
     }
     object["apiVersion"] = api_version.into();
     object

@@ -29,9 +29,9 @@ pub mod registry;
 pub mod request;
 mod reviews;
 mod serve;
-mod shim;
 mod server;
 mod strategy;
+pub mod system;
 mod table;
 pub mod user;
 mod view;
@@ -130,14 +130,17 @@ impl ApiServer {
         let watches = Arc::new(Watches::default());
         watches.begin_at(options.store.revision());
         let rbac = Arc::new(Rbac::load(&*view));
-        let trust = auth::authn::Trust {
+        let authenticator = Authenticator::new(auth::authn::Config {
+            objects: view.clone(),
             ca: options.ca.clone(),
-            signer: options.tokens.clone(),
+            tokens: options.tokens.clone(),
             static_tokens: std::mem::take(&mut options.static_tokens),
-            anonymous: true,
-        };
-        let authenticator = Authenticator::new(trust, view.clone(), rbac.clone());
-        options.admission.insert(0, Arc::new(crd::CheckDefinition));
+        });
+        let objects: Arc<dyn auth::Objects> = view.clone();
+        let mut plugins = admission::generic(&objects, &rbac);
+        plugins.push(Arc::new(crd::CheckDefinition));
+        plugins.append(&mut options.admission);
+        options.admission = plugins;
         let connects = std::mem::take(&mut options.connects).into_iter().collect();
         let inner = Arc::new(Inner {
             metrics: Metrics::register(&options.runtime),
@@ -155,6 +158,7 @@ impl ApiServer {
         inner.load_crds();
         let server = Self { inner };
         crd::start(&server);
+        system::start(&server).await?;
         Ok(server)
     }
 

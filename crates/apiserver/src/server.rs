@@ -70,10 +70,11 @@ impl Inner {
     }
 
     fn identify(&self, headers: &HeaderMap, caller: &Caller) -> Result<UserInfo, Status> {
-        match caller {
-            Caller::Known(user) => self.authenticator.impersonated(user.clone(), headers),
-            Caller::Peer { certificate } => self.authenticator.authenticate(headers, certificate.as_deref(), self.now()),
-        }
+        let user = match caller {
+            Caller::Known(user) => user.clone(),
+            Caller::Peer { certificate } => self.authenticator.authenticate(headers, certificate.as_deref(), self.now())?,
+        };
+        self.authenticator.impersonate(headers, user, &self.rbac)
     }
 
     fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {

@@ -68,13 +68,6 @@ pub fn begin_create(resource: &Resource, object: &mut Value) {
         fields.remove("status");
     }
     match (resource.gvr.group.as_str(), resource.gvr.resource.as_str()) {
-        ("", "namespaces") => {
-            fields.insert("spec".into(), serde_json::json!({"finalizers": ["kubernetes"]}));
-            fields.insert("status".into(), serde_json::json!({"phase": "Active"}));
-        }
-        ("", "pods") => {
-            fields.insert("status".into(), serde_json::json!({"phase": "Pending", "qosClass": qos_class(&fields["spec"])}));
-        }
         ("", "persistentvolumes" | "persistentvolumeclaims") => {
             fields.insert("status".into(), serde_json::json!({"phase": "Pending"}));
         }
@@ -100,19 +93,6 @@ fn empty_status(resource: &str) -> Value {
         "statefulsets" => serde_json::json!({"availableReplicas": 0, "replicas": 0}),
         "replicasets" => serde_json::json!({"replicas": 0}),
         _ => serde_json::json!({}),
-    }
-}
-
-/// As `pkg/apis/core/v1/helper/qos`, from requests and limits of cpu and memory.
-fn qos_class(spec: &Value) -> &'static str {
-    let containers = || spec["initContainers"].as_array().into_iter().chain(spec["containers"].as_array()).flatten();
-    let set = |c: &Value, kind: &str| ["cpu", "memory"].iter().filter(|r| c["resources"][kind].get(**r).is_some()).count();
-    if containers().all(|c| set(c, "requests") + set(c, "limits") == 0) {
-        "BestEffort"
-    } else if containers().all(|c| set(c, "limits") == 2 && (set(c, "requests") == 0 || c["resources"]["requests"] == c["resources"]["limits"])) {
-        "Guaranteed"
-    } else {
-        "Burstable"
     }
 }
 

@@ -3,7 +3,7 @@
 //! 1. read: media type, kind, unknown and duplicate fields  2. prepare: metadata and what the kind's
 //! strategy resets  3. default  4. admit  5. validate  6. own: managedFields  7. store.
 
-use crate::shim::{apply, builtin};
+use apimachinery::apply;
 use apimachinery::schema;
 use apimachinery::status::{Cause, Status};
 use serde_json::Value;
@@ -115,7 +115,7 @@ impl Inner {
         }
         causes.extend(schema::validate(&call.resource.schema, object, ""));
         if call.resource.is_builtin() {
-            causes.extend(builtin::validate(&call.resource.gvk(), object, old));
+            // Kinds' own rules follow the schema.
         }
         if !causes.is_empty() {
             return Err(invalid(call, object, causes));
@@ -194,6 +194,9 @@ impl Inner {
     ) -> Result<Option<Entry>, Status> {
         meta::begin_update(&mut object, &old.value);
         strategy::begin_update(&call.resource, scope, &mut object, &old.value);
+        if call.resource.is_builtin() && scope == Scope::Main {
+            builtin::prepare_update(&call.resource.gvk(), &mut object, &old.value);
+        }
         self.default(call, &mut object);
         self.admit(call, Operation::Update, &mut object, Some(&old.value)).await?;
         if strategy::is_new_generation(&call.resource, &object, &old.value) {
@@ -202,8 +205,7 @@ impl Inner {
         }
         self.validate(call, Operation::Update, &object, Some(&old.value)).await?;
         if ownership == Ownership::Update {
-            let writer = self.writer(call)?;
-            apply::update(&call.resource.schema, Some(&old.value), &mut object, &writer);
+            object = self.own(call, Some(&old.value), object)?;
         }
         let is_dry_run = call.is_dry_run()?;
         let removes = meta::is_terminating(&object) && is_released(call, &object);
@@ -220,14 +222,20 @@ impl Inner {
         if removes { self.remove(call, &object, expect).await } else { self.put(call, &object, expect).await }
     }
 
+    /// Returns the object with the ownership of a write that is no apply.
+    pub(crate) fn own(&self, call: &Call, old: Option<&Value>, object: Value) -> Result<Value, Status> {
+        let (manager, api_version) = (call.field_manager()?, call.resource.gvk().api_version());
+        Ok(apply::update(&call.resource.schema, old, object, &self.writer(call, &manager, &api_version)))
+    }
+
     /// Returns who writes, what and when, for field ownership.
-    pub(crate) fn writer(&self, call: &Call) -> Result<apply::Writer, Status> {
-        Ok(apply::Writer {
-            manager: call.field_manager()?,
-            api_version: call.resource.gvk().api_version(),
-            subresource: call.path.subresource.clone(),
-            time: meta::time(self.now()),
-        })
+    pub(crate) fn writer<'a>(&self, call: &'a Call, manager: &'a str, api_version: &'a str) -> apply::Writer<'a> {
+        let scope = match (call.path.subresource.as_str(), call.resource.status_subresource) {
+            ("status", _) => apply::Scope::OnlyStatus,
+            ("", true) => apply::Scope::AllButStatus,
+            _ => apply::Scope::Everything,
+        };
+        apply::Writer { manager, subresource: &call.path.subresource, api_version, now: self.now(), scope }
     }
 }
 

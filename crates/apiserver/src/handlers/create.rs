@@ -1,6 +1,5 @@
 //! `create`
 
-use crate::shim::apply;
 use apimachinery::status::{Cause, Status};
 use http::Response;
 use serde_json::Value;
@@ -52,7 +51,7 @@ impl Inner {
         self.admit(call, Operation::Create, &mut object, None).await?;
         self.validate(call, Operation::Create, &object, None).await?;
         if ownership == Ownership::Update {
-            apply::update(&call.resource.schema, None, &mut object, &self.writer(call)?);
+            object = self.own(call, None, object)?;
         }
         if call.is_dry_run()? {
             let is_there = self.options.store.get(&call.key(meta::name(&object)), None).map_err(super::store_error)?.is_some();
@@ -66,6 +65,9 @@ impl Inner {
 
     /// Sets what only the server knows at creation.
     fn fill_in(&self, call: &Call, object: &mut Value) {
+        if call.resource.is_builtin() {
+            builtin::prepare_create(&call.resource.gvk(), object);
+        }
         match (call.resource.gvr.group.as_str(), call.resource.gvr.resource.as_str()) {
             // as certificates strategy PrepareForCreate: the requester is who asks, whatever the body says.
             ("certificates.k8s.io", "certificatesigningrequests") => {

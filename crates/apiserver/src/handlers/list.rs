@@ -3,7 +3,7 @@
 //! As apiserver `storage/etcd3/store.go GetList`: unset revision is the newest, `0` any,
 //! `Exact` that very one, otherwise not older; a continue token pins the revision of the first page.
 
-use crate::shim::selector::{FieldSelector, LabelSelector};
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -57,28 +57,27 @@ impl Call {
         }
         if let Some(text) = self.info.query.get("labelSelector").filter(|t| !t.is_empty()) {
             let selector = LabelSelector::parse(text).map_err(|e| Status::bad_request(format!("unable to parse labelSelector: {e}")))?;
-            filter.labels = Some(selector).filter(|s| !s.is_empty());
+            filter.labels = Some(selector).filter(|s| !s.is_everything());
         }
         if let Some(text) = self.info.query.get("fieldSelector").filter(|t| !t.is_empty()) {
-            let mut fields = FieldSelector::parse(text).map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
+            let fields = FieldSelector::parse(text).map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
             self.check_fields(&fields)?;
-            if let Some(name) = fields.take_exact("metadata.name") {
-                filter.name = Some(name);
+            if let Some(name) = fields.exact("metadata.name") {
+                filter.name = Some(name.to_owned());
             }
-            if let Some(namespace) = fields.take_exact("metadata.namespace") {
-                if !filter.namespace.is_empty() && filter.namespace != namespace {
-                    // Nothing is in two namespaces: the empty name matches nothing.
-                    filter.name = Some(String::new());
-                }
-                filter.namespace = namespace;
+            if let Some(namespace) = fields.exact("metadata.namespace").filter(|_| filter.namespace.is_empty()) {
+                filter.namespace = namespace.to_owned();
             }
-            filter.fields = Some(fields).filter(|f| !f.is_empty());
+            // Keys say name and namespace; only other fields need the object.
+            let known = [("metadata.name", filter.name.as_deref()), ("metadata.namespace", Some(filter.namespace.as_str()))];
+            let is_by_key = fields.fields().count() == known.iter().filter(|(f, v)| fields.exact(f).is_some() && fields.exact(f) == *v).count();
+            filter.fields = Some(fields).filter(|_| !is_by_key);
         }
         Ok(filter)
     }
 
     fn check_fields(&self, fields: &FieldSelector) -> Result<(), Status> {
-        for path in fields.paths() {
+        for path in fields.fields() {
             let is_known = matches!(path, "metadata.name" | "metadata.namespace")
                 || self.resource.selectable_fields.iter().any(|f| f.trim_start_matches('.') == path);
             if !is_known {

@@ -1,8 +1,8 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use apimachinery::status::Status;
-use crate::shim::{apply, yaml};
-use apimachinery::patch;
+use apimachinery::yaml::DuplicateKeys;
+use apimachinery::{apply, patch, yaml};
 use http::{Response, header};
 use serde_json::Value;
 
@@ -76,13 +76,14 @@ impl Inner {
             return Err(Status::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
         }
         let mut config = self.read_config(call)?;
+        let (manager, api_version) = (call.field_manager()?, call.resource.gvk().api_version());
         for _ in 0..ATTEMPTS {
-            let writer = self.writer(call)?;
+            let writer = self.writer(call, &manager, &api_version);
             let schema = &call.resource.schema;
             match self.load(call) {
                 Ok(old) => {
                     check_preconditions(call, &config, &old)?;
-                    let object = apply::apply(schema, Some(&old.value), &config, &writer, is_forced).map_err(|e| refused(call, e))?;
+                    let object = apply::apply(schema, Some(&old.value), &config, &writer, is_forced).map_err(|e| about(call, e))?;
                     if let Some(entry) = self.finish_update(call, &old, object, scope, Ownership::Settled).await? {
                         return self.answer_entry(call, 200, &entry);
                     }
@@ -93,7 +94,7 @@ impl Inner {
                         return Err(call.conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")));
                     }
                     meta::of(&mut config).remove("resourceVersion");
-                    let object = apply::apply(schema, None, &config, &writer, is_forced).map_err(|e| refused(call, e))?;
+                    let object = apply::apply(schema, None, &config, &writer, is_forced).map_err(|e| about(call, e))?;
                     match self.create_object(call, object, Ownership::Settled).await {
                         Err(exists) if exists.reason == "AlreadyExists" => {}
                         other => return other,
@@ -108,7 +109,7 @@ impl Inner {
     /// Reads an apply configuration: YAML or JSON of the call's kind and name.
     fn read_config(&self, call: &Call) -> Result<Value, Status> {
         let text = std::str::from_utf8(&call.body).map_err(|_| Status::bad_request("error decoding YAML: the body is not UTF-8"))?;
-        let mut config = yaml::read(text).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        let mut config = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
         let gvk = call.resource.gvk();
         let (api_version, kind) = (config["apiVersion"].as_str().unwrap_or_default(), config["kind"].as_str().unwrap_or_default());
         if api_version != gvk.api_version() || kind != gvk.kind {
@@ -152,16 +153,10 @@ impl Inner {
     }
 }
 
-fn refused(call: &Call, error: apply::Error) -> Status {
+/// Names the object in a refusal of the pure part.
+fn about(call: &Call, status: Status) -> Status {
     let resource = &call.resource.gvr;
-    match error {
-        apply::Error::Conflicts { message, causes } => {
-            let mut status = Status::new(409, "Conflict", message).with_causes(causes);
-            status = status.about(&resource.group, &resource.resource, &call.path.name);
-            status
-        }
-        other => Status::bad_request(format!("failed to apply {} {:?}: {other}", resource.group_resource(), call.path.name)),
-    }
+    status.about(&resource.group, &resource.resource, &call.path.name)
 }
 
 fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {

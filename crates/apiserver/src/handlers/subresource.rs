@@ -75,9 +75,10 @@ impl Inner {
     async fn evict(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = codec::parse_body(&call.headers, &call.body, None)?.value;
         let pod = self.load(call)?.value;
+        let none = serde_json::Map::new();
         let budgets = self.objects_in("policy", "poddisruptionbudgets", call.namespace());
         for budget in budgets {
-            let selects = crate::shim::selector::LabelSelector::from_object(&budget["spec"]["selector"]).is_ok_and(|s| s.matches_value(&pod["metadata"]["labels"]));
+            let selects = apimachinery::selector::LabelSelector::from_value(&budget["spec"]["selector"]).is_ok_and(|s| s.matches(pod["metadata"]["labels"].as_object().unwrap_or(&none)));
             if selects && budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0 {
                 let message = "Cannot evict pod as it would violate the pod's disruption budget.";
                 let mut status = Status::new(429, "TooManyRequests", message);
@@ -141,7 +142,7 @@ fn scale_of(stored: &Stored, paths: &ScalePaths) -> Value {
     if let Some(selector) = paths.label_selector.as_deref().and_then(|path| get_path(object, path)) {
         let text = match selector {
             Value::String(text) => text.clone(),
-            object => crate::shim::selector::LabelSelector::from_object(object).map(|s| s.to_string()).unwrap_or_default(),
+            object => apimachinery::selector::LabelSelector::from_value(object).map(|s| s.to_string()).unwrap_or_default(),
         };
         status["selector"] = text.into();
     }

@@ -36,7 +36,7 @@ impl Selectors {
         }
         for version in std::iter::once(value).chain(&event.previous).filter(|v| mentions(v, LABELS)) {
             let labels = Metadata::of(version).map(|m| json!(m.labels)).unwrap_or_default();
-            for aggregated in self.0.iter().filter(|(_, selectors)| selectors.iter().any(|s| s.matches_value(&labels))) {
+            for aggregated in self.0.iter().filter(|(_, selectors)| selectors.iter().any(|s| s.matches(&labels))) {
                 queue(aggregated.0.clone());
             }
         }
@@ -46,7 +46,7 @@ impl Selectors {
 fn selectors(role: &Value) -> Vec<LabelSelector> {
     let list = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
     list.filter_map(|selector| {
-        LabelSelector::from_object(selector)
+        LabelSelector::from_value(selector)
             .map_err(|error| tracing::warn!(role = %role["metadata"]["name"], %error, "aggregationRule.clusterRoleSelectors: a selector is malformed and ignored"))
             .ok()
     })
@@ -59,7 +59,7 @@ pub fn aggregate(role: &Value, others: &[Value]) -> Vec<Value> {
     let mut rules: Vec<Value> = Vec::new();
     for selector in selectors(role) {
         let mut matched: Vec<&Value> =
-            others.iter().filter(|o| o["metadata"]["name"] != *name && selector.matches_value(&o["metadata"]["labels"])).collect();
+            others.iter().filter(|o| o["metadata"]["name"] != *name && selector.matches(&o["metadata"]["labels"])).collect();
         matched.sort_by_key(|o| o["metadata"]["name"].as_str());
         for rule in matched.iter().filter_map(|o| o["rules"].as_array()).flatten() {
             if !rules.contains(rule) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::shim::selector::{FieldSelector, LabelSelector};
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ impl Filter {
 
     /// Returns whether labels and fields satisfy the selectors.
     pub fn admits(&self, fields: &Fields) -> bool {
-        self.labels.as_ref().is_none_or(|l| l.matches(&fields.labels)) && self.fields.as_ref().is_none_or(|f| f.matches(|path| fields.field(path)))
+        self.labels.as_ref().is_none_or(|l| l.matches(&fields.labels)) && self.fields.as_ref().is_none_or(|f| f.matches(fields.object()))
     }
 }
 
@@ -64,17 +64,8 @@ impl Fields {
         Self { labels, object: std::sync::OnceLock::new(), bytes: bytes.clone() }
     }
 
-    /// Returns a field by dotted path; absent is the empty string, as in field selectors upstream.
-    pub fn field(&self, path: &str) -> String {
-        let object = self.object.get_or_init(|| serde_json::from_slice(&self.bytes).unwrap_or(Value::Null));
-        let mut at = object;
-        for part in path.split('.').filter(|p| !p.is_empty()) {
-            at = &at[part];
-        }
-        match at {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        }
+    /// Returns the whole object.
+    fn object(&self) -> &Value {
+        self.object.get_or_init(|| serde_json::from_slice(&self.bytes).unwrap_or(Value::Null))
     }
 }
