@@ -115,7 +115,7 @@ impl Inner {
         }
         causes.extend(schema::validate(&call.resource.schema, object, ""));
         if call.resource.is_builtin() {
-            // Kinds' own rules follow the schema.
+            causes.extend(builtin::validate(&call.resource.gvk(), object, old));
         }
         if !causes.is_empty() {
             return Err(invalid(call, object, causes));
