@@ -1,1 +1,3 @@
 //! The agent: registration, work, GitOps, reports.
+
+pub mod gitops;
