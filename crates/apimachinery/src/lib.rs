@@ -8,9 +8,12 @@
 pub mod apply;
 pub mod diff;
 pub mod gvk;
+pub mod json;
+pub mod jsonpath;
 pub mod names;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod yaml;

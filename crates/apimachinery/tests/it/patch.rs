@@ -1,23 +1,11 @@
 //! Patches: the public RFC 6902 cases, and strategic merge by `patch/strategic.yaml`.
 
-use std::path::PathBuf;
-
 use apimachinery::patch;
 use apimachinery::schema::parse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Returns the public test data's folder `name`, if this machine has it.
-fn testdata(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("MUSTER_TESTDATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/testdata")), PathBuf::from);
-    let folder = root.join(name);
-    if !folder.is_dir() {
-        println!("skipped: not present: {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+use crate::testdata;
 
 #[derive(Deserialize)]
 struct JsonCase {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use apimachinery::schema::{Schema, default, parse, prune, structural, validate};
+use apimachinery::yaml::{DuplicateKeys, from_str_many};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -79,4 +80,29 @@ fn a_config_map_is_checked_in_microseconds() {
     let each = started.elapsed() / rounds;
     println!("validate, prune and default of a 1 KB ConfigMap: {each:?}");
     assert!(each.as_micros() < 200, "{each:?}");
+}
+
+#[test]
+fn schemas_of_real_crds_are_structural() {
+    let Some(folder) = crate::testdata("kustomize") else { return };
+    let mut checked = 0;
+    for path in crate::files(&folder, "yaml") {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        if !text.contains("kind: CustomResourceDefinition") {
+            continue;
+        }
+        for object in from_str_many(&text, DuplicateKeys::LastWins).unwrap_or_default() {
+            if object["kind"] != "CustomResourceDefinition" || object["apiVersion"] != "apiextensions.k8s.io/v1" {
+                continue;
+            }
+            for version in object["spec"]["versions"].as_array().into_iter().flatten() {
+                let openapi = &version["schema"]["openAPIV3Schema"];
+                if openapi.is_object() {
+                    assert_eq!(structural(openapi, "schema"), [], "{} {}", path.display(), version["name"]);
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 15, "{checked} schemas");
 }
