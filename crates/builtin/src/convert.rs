@@ -4,6 +4,7 @@
 //! HorizontalPodAutoscalers of `autoscaling/v1` and `v2`. What version 1 of the latter cannot say (other
 //! metrics, behavior, conditions) travels in annotations, as JSON of version 2.
 
+use apimachinery::gvk::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
 use crate::edit::{ensure, get, is_empty, put, text};
@@ -24,19 +25,21 @@ const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 
-/// Returns an object in another version of its kind. Where no conversion is known the fields are the
-/// same, and only `apiVersion` changes.
-pub fn convert(mut object: Value, api_version: &str) -> Value {
-    let from = text(&object, &["apiVersion"]);
-    match (text(&object, &["kind"]), from, api_version) {
-        ("Event", "v1", "events.k8s.io/v1") => rename(&mut object, EVENT_FIELDS.iter().copied()),
-        ("Event", "events.k8s.io/v1", "v1") => rename(&mut object, EVENT_FIELDS.iter().map(|(core, events)| (*events, *core))),
-        ("HorizontalPodAutoscaler", "autoscaling/v1", "autoscaling/v2") => autoscaler_to_v2(&mut object),
-        ("HorizontalPodAutoscaler", "autoscaling/v2", "autoscaling/v1") => autoscaler_to_v1(&mut object),
-        _ => {}
+/// Converts an object to another version of its kind. Returns whether it is of that version now; without
+/// a conversion the object is left as it is.
+pub fn convert(object: &mut Value, to: &GroupVersionKind) -> bool {
+    let wanted = to.api_version();
+    let from = text(object, &["apiVersion"]).to_owned();
+    match (to.kind.as_str(), from.as_str(), wanted.as_str()) {
+        (_, from, to) if from == to => return true,
+        ("Event", "v1", "events.k8s.io/v1") => rename(object, EVENT_FIELDS.iter().copied()),
+        ("Event", "events.k8s.io/v1", "v1") => rename(object, EVENT_FIELDS.iter().map(|(core, events)| (*events, *core))),
+        ("HorizontalPodAutoscaler", "autoscaling/v1", "autoscaling/v2") => autoscaler_to_v2(object),
+        ("HorizontalPodAutoscaler", "autoscaling/v2", "autoscaling/v1") => autoscaler_to_v1(object),
+        _ => return false,
     }
-    put(&mut object, "apiVersion", api_version);
-    object
+    put(object, "apiVersion", wanted);
+    true
 }
 
 fn rename(object: &mut Value, fields: impl Iterator<Item = (&'static str, &'static str)>) {
@@ -124,10 +127,16 @@ fn take_annotation(object: &mut Value, key: &str) -> Option<Value> {
 mod tests {
     use super::*;
 
+    fn to(mut object: Value, api_version: &str) -> Value {
+        let kind = object["kind"].as_str().expect("a kind").to_owned();
+        assert!(convert(&mut object, &GroupVersionKind::from_api_version(api_version, &kind)));
+        object
+    }
+
     fn round(object: Value, through: &str) {
-        let converted = convert(object.clone(), through);
+        let converted = to(object.clone(), through);
         assert_ne!(converted, object);
-        assert_eq!(convert(converted, object["apiVersion"].as_str().expect("a version")), object);
+        assert_eq!(to(converted, object["apiVersion"].as_str().expect("a version")), object);
     }
 
     #[test]
@@ -145,9 +154,16 @@ mod tests {
         let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"},
             "spec": {"minReplicas": 1, "maxReplicas": 3, "metrics": [cpu, memory], "behavior": {"scaleUp": {"selectPolicy": "Max"}}},
             "status": {"conditions": [{"type": "AbleToScale", "status": "True"}]}});
-        let first = convert(autoscaler.clone(), "autoscaling/v1");
+        let first = to(autoscaler.clone(), "autoscaling/v1");
         assert!(first["spec"].get("metrics").is_none());
         assert_eq!(first["spec"]["targetCPUUtilizationPercentage"], 50);
         round(autoscaler, "autoscaling/v1");
+    }
+
+    #[test]
+    fn unrelated_versions_are_refused() {
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
+        assert!(!convert(&mut pod, &GroupVersionKind::from_api_version("v2", "Pod")));
+        assert_eq!(pod["apiVersion"], "v1");
     }
 }

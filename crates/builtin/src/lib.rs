@@ -28,5 +28,5 @@ pub use convert::convert;
 pub use default::{default, prepare_create, prepare_update};
 pub use openapi::{openapi_closure, openapi_definitions};
 pub use row::{BuiltinResource, COLUMN_FUNCTIONS, Column, Row, ScalePaths, Subresource};
-pub use table::{definition, definition_of, find, object_meta, resources, schema_of};
+pub use table::{definition, definition_of, find, resources, schema_of};
 pub use validate::validate;

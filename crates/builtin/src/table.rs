@@ -33,11 +33,6 @@ pub fn definition(name: &str) -> Option<&'static Arc<Schema>> {
     TABLE.schemas.get(name)
 }
 
-/// Returns the schema of `metadata`, for kinds whose own schema does not describe it.
-pub fn object_meta() -> Arc<Schema> {
-    definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("every kind refers to it").clone()
-}
-
 /// Returns the name of the definition of a kind, lists and bodies of subresources included.
 /// `DeleteOptions` is in every group.
 pub fn definition_of(group: &str, version: &str, kind: &str) -> Option<&'static str> {

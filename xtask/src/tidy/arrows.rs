@@ -36,7 +36,7 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("builtin", &["apimachinery"]),
     ("cel", &["apimachinery"]),
     ("kinds", &["apimachinery", "builtin"]),
-    ("apiserver", &["store", "pki", "controller"]),
+    ("apiserver", &["store", "pki", "controller", "tunnel"]),
     ("tunnel", &["pki"]),
     ("sim", &["agent"]),
     ("e2e", &["testkit"]),

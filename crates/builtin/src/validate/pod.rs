@@ -96,7 +96,10 @@ fn ports(check: &mut Check, container: &Value, path: &str, on_host: bool) {
     check.distinct(&format!("{path}.ports"), items(container, &["ports"]), "name");
     for (path, port) in each(container, path, "ports") {
         let (number, host) = (get(port, &["containerPort"]), get(port, &["hostPort"]));
-        check.port(format!("{path}.containerPort"), number);
+        match number.as_i64() {
+            Some(0) => check.push(Cause::required(format!("{path}.containerPort"), "")),
+            _ => check.port(format!("{path}.containerPort"), number),
+        }
         check.port(format!("{path}.hostPort"), host);
         check.name(format!("{path}.name"), get(port, &["name"]), port_name);
         check.one_of(format!("{path}.protocol"), get(port, &["protocol"]), &["SCTP", "TCP", "UDP"]);

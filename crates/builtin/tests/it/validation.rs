@@ -107,7 +107,7 @@ fn containers_are_named_and_have_images() {
         ("{containers: [{name: a, image: a}, {name: a, image: a}]}", &["spec.containers[1].name: Duplicate value: \"a\""]),
         (
             "{containers: [{name: a, image: a, ports: [{containerPort: 0}]}]}",
-            &["spec.containers[0].ports[0].containerPort: Invalid value: 0"],
+            &["spec.containers[0].ports[0].containerPort: Required value"],
         ),
         (
             "{containers: [{name: a, image: a, ports: [{containerPort: 1, name: x}, {containerPort: 2, name: x}]}]}",

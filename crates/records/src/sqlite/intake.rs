@@ -117,12 +117,12 @@ fn take_report(transaction: &Connection, intake: &Intake, position: &Position, r
         return Ok(());
     }
     let text = serde_json::to_string(facets).expect("a map of strings is JSON");
-    let sql = "INSERT INTO latest (kind, cluster_uid, key, cluster, ordinal, incarnation, sequence, observed_at, received_at, skew_ms, version, facets, value)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    let sql = "INSERT INTO latest (kind, cluster_uid, key, cluster, ordinal, incarnation, sequence, observed_at, received_at, skew_ms, version, facets, value, is_live)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13 IS NOT NULL)
                ON CONFLICT (kind, cluster_uid, key) DO UPDATE SET cluster = excluded.cluster, ordinal = excluded.ordinal,
                    incarnation = excluded.incarnation, sequence = excluded.sequence, observed_at = excluded.observed_at,
                    received_at = excluded.received_at, skew_ms = excluded.skew_ms, version = excluded.version,
-                   facets = excluded.facets, value = excluded.value
+                   facets = excluded.facets, value = excluded.value, is_live = excluded.is_live
                WHERE (excluded.ordinal, excluded.sequence) > (latest.ordinal, latest.sequence)
                RETURNING id";
     let id = transaction
@@ -182,7 +182,7 @@ fn take_complete(
     let which = params![kind, intake.cluster_uid, position.ordinal, since];
     let mut rows = transaction.prepare_cached(&format!("SELECT id, facets FROM latest WHERE {stale}"))?;
     let rows = rows.query_map(which, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
-    let sql = "UPDATE latest SET value = NULL, facets = '{}', ordinal = ?, incarnation = ?, sequence = ?, received_at = ?, skew_ms = ?, version = ?
+    let sql = "UPDATE latest SET value = NULL, is_live = 0, facets = '{}', ordinal = ?, incarnation = ?, sequence = ?, received_at = ?, skew_ms = ?, version = ?
                WHERE id = ?";
     let mut update = transaction.prepare_cached(sql)?;
     for (id, facets) in rows {

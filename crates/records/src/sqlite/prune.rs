@@ -27,7 +27,8 @@ pub(super) fn forget(transaction: &Connection, cluster_uid: &str, now: Timestamp
     let facets = "DELETE FROM facet WHERE (kind, name, value, latest) IN (
         SELECT latest.kind, word.key, word.value, latest.id FROM latest, json_each(latest.facets) AS word WHERE cluster_uid = ?)";
     transaction.execute(facets, [cluster_uid])?;
-    let latest = "UPDATE latest SET ordinal = 0, received_at = ?, version = ?, facets = '{}', value = NULL WHERE cluster_uid = ?";
+    let latest =
+        "UPDATE latest SET ordinal = 0, received_at = ?, version = ?, facets = '{}', value = NULL, is_live = 0 WHERE cluster_uid = ?";
     transaction.execute(latest, params![now.as_millisecond(), version, cluster_uid])?;
     transaction.execute("DELETE FROM gap WHERE cluster_uid = ?", [cluster_uid])?;
     transaction.execute("DELETE FROM stream WHERE cluster_uid = ?", [cluster_uid])?;

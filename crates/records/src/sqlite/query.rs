@@ -29,7 +29,7 @@ impl Filter {
         let mut filter = Filter { conditions: Vec::new(), values: Vec::new() };
         filter.add("kind = ?", [query.kind.clone().into()]);
         if !query.includes_deleted {
-            filter.add("value IS NOT NULL", []);
+            filter.add("is_live = 1", []);
         }
         if let Some(clusters) = &query.clusters {
             filter.add("cluster IN (SELECT value FROM json_each(?))", [json(clusters)]);

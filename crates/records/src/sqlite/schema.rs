@@ -1,7 +1,8 @@
 //! The tables, and how an older file becomes a newer one.
 //!
 //! `stream` has one row per (cluster UID, incarnation); `ordinal` is the order in which the hub met the incarnations
-//! of a cluster. `latest` is the read model, `facet` its index by words. `history` has every report
+//! of a cluster. `latest` is the read model (`is_live` while there is a value; a column, so
+//! that indexes alone can count), `facet` its index by words. `history` has every report
 //! within the retention, `gap` what is missing. Times are milliseconds since 1970.
 
 use std::path::Path;
@@ -52,12 +53,13 @@ const MIGRATIONS: &[&str] = &["
         version     INTEGER NOT NULL,
         facets      TEXT NOT NULL,
         value       TEXT,
+        is_live     INTEGER NOT NULL,
         UNIQUE (kind, cluster_uid, key)
     ) STRICT;
-    CREATE INDEX latest_by_cluster ON latest (kind, cluster, key, id);
-    CREATE INDEX latest_by_key ON latest (kind, key, id);
-    CREATE INDEX latest_by_observed_at ON latest (kind, observed_at, id);
-    CREATE INDEX latest_by_received_at ON latest (kind, received_at, id);
+    CREATE INDEX latest_by_cluster ON latest (kind, is_live, cluster, key, id);
+    CREATE INDEX latest_by_key ON latest (kind, is_live, key, id);
+    CREATE INDEX latest_by_observed_at ON latest (kind, is_live, observed_at, id);
+    CREATE INDEX latest_by_received_at ON latest (kind, is_live, received_at, id);
     CREATE INDEX latest_by_version ON latest (kind, version);
     CREATE INDEX latest_by_owner ON latest (cluster_uid);
     CREATE INDEX latest_deleted ON latest (received_at) WHERE value IS NULL;

@@ -27,7 +27,7 @@ pub(super) const FORMAT: i64 = 1;
 const APPLICATION: i64 = 0x6d73_7472;
 pub(super) const PAGE_BYTES: u64 = 4096;
 /// Reads are served from memory; the cache only holds the end of the log.
-const CACHE_KIB: i64 = 4096;
+const CACHE_KIB: i64 = 1024;
 
 const SCHEMA: &str = "
     CREATE TABLE log (
