@@ -11,6 +11,7 @@ mod clustersets;
 mod context;
 mod error;
 mod events;
+pub mod gitserver;
 pub mod identity;
 mod placement;
 mod registration;
