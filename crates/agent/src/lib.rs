@@ -10,6 +10,7 @@
 mod backoff;
 mod context;
 mod crds;
+pub mod gitops;
 mod hub;
 pub mod inventory;
 pub mod notices;
@@ -98,4 +99,27 @@ fn start(context: &Context, bootstrap: Kubeconfig, connector: Arc<dyn Connector>
     runtime.spawn("reports", report::run(context.clone()));
     runtime.spawn("notices", notices::run(context.clone()));
     inventory::start(context);
+    start_gitops(context);
+}
+
+/// Starts the GitOps engine: commits come from the hub, from Git itself where the hub is away, and from the packs
+/// kept here where both are.
+fn start_gitops(context: &Context) {
+    let mirrors = context.state_dir.file("git").unwrap_or_else(|| std::env::temp_dir().join(format!("muster-agent-{}", context.cluster_uid)));
+    let mut options = git::Options::new(mirrors);
+    options.is_file_allowed = false;
+    let sources: Vec<Arc<dyn gitops::sources::Source>> =
+        vec![Arc::new(gitops::sources::HubSource(context.hub.http.clone())), Arc::new(gitops::sources::GitSource(git::Mirrors::new(options)))];
+    let source = Arc::new(gitops::sources::Sources(sources));
+    let mut options = gitops::Options::new(context.local.clone(), context.runtime.clone(), source);
+    options.notices = Some(context.notices.subscribe());
+    options.dir = context.state_dir.file("packs");
+    let reporter = context.reporter.clone();
+    options.reports = Arc::new(move |key, application| match application {
+        Some(application) => reporter.report(api::report::Kind::Application, key, application),
+        None => reporter.gone(api::report::Kind::Application, key),
+    });
+    let reporter = context.reporter.clone();
+    options.complete = Arc::new(move || reporter.complete(api::report::Kind::Application));
+    gitops::start(options);
 }
