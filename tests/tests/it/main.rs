@@ -1,4 +1,5 @@
 //! Scenarios: a hub and its stores, as their users see them.
 
+mod gitops;
 mod joining;
 mod works;
