@@ -2,4 +2,5 @@
 
 mod gitops;
 mod joining;
+mod wall;
 mod works;
