@@ -137,7 +137,9 @@ fn stamp_taints(old: Option<&Value>, object: &mut Value, now: Timestamp) {
     let known: Known = before.into_iter().flatten().map(|t| (key(t), t["timeAdded"].clone())).collect();
     let now = Taint { time_added: Some(api::Time(Timestamp::from_second(now.as_second()).unwrap_or(now))), ..Taint::default() };
     let now = json!(now)["timeAdded"].clone();
-    for taint in object["spec"]["taints"].as_array_mut().into_iter().flatten().filter(|t| t.is_object()) {
+    // By pointer: indexing would leave a null where there were none.
+    let taints = object.pointer_mut("/spec/taints").and_then(Value::as_array_mut);
+    for taint in taints.into_iter().flatten().filter(|t| t.is_object()) {
         let time = known.get(&key(taint)).filter(|t| t.is_string()).unwrap_or(&now);
         taint["timeAdded"] = time.clone();
     }
@@ -157,6 +159,9 @@ mod tests {
         stamp_taints(Some(&old), &mut new, Timestamp::UNIX_EPOCH);
         assert_eq!(new["spec"]["taints"][0]["timeAdded"], "2026-01-01T00:00:00Z");
         assert_eq!(new["spec"]["taints"][1]["timeAdded"], "1970-01-01T00:00:00Z");
+        let mut without = json!({"spec": {}});
+        stamp_taints(None, &mut without, Timestamp::UNIX_EPOCH);
+        assert_eq!(without, json!({"spec": {}}));
     }
 
     #[test]
