@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod diff;
 pub mod gvk;
+pub mod json;
 pub mod jsonpath;
 pub mod names;
 pub mod patch;

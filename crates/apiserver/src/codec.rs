@@ -4,7 +4,7 @@
 
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::status::Status;
-use crate::shim::yaml;
+use apimachinery::yaml::{self, DuplicateKeys};
 use http::HeaderMap;
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -89,7 +89,7 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersi
         }
         "application/yaml" | "application/apply-patch+yaml" => {
             let text = std::str::from_utf8(body).map_err(|_| Status::bad_request("the body is not UTF-8"))?;
-            let value = yaml::read(text).map_err(|e| Status::bad_request(format!("the body is not valid YAML: {e}")))?;
+            let value = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("the body is not valid YAML: {e}")))?;
             Ok(Parsed { value, duplicates: Vec::new() })
         }
         "application/vnd.kubernetes.protobuf" => {

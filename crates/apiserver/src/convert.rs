@@ -2,7 +2,6 @@
 //!
 //! CRDs convert by name only (strategy `None`); built-in kinds by the functions of [`builtin`].
 
-use apimachinery::gvk::GroupVersionKind;
 use serde_json::Value;
 
 use crate::registry::Resource;
@@ -22,9 +21,9 @@ fn convert(resource: &Resource, mut object: Value, api_version: String) -> Value
     if object["apiVersion"] == api_version.as_str() {
         return object;
     }
-    let gvk = GroupVersionKind::from_api_version(&api_version, &resource.kind);
-    if !resource.is_builtin() || !builtin::convert(&mut object, &gvk) {
-        object["apiVersion"] = api_version.into();
+    if resource.is_builtin() {
+        return builtin::convert(object, &api_version);
     }
+    object["apiVersion"] = api_version.into();
     object
 }

@@ -35,7 +35,7 @@ impl Inner {
         }
     }
 
-    fn stored_crds(&self) -> Vec<Value> {
+    pub(crate) fn stored_crds(&self) -> Vec<Value> {
         let prefix = keys::resource_prefix(GROUP, RESOURCE);
         let Ok(page) = self.options.store.range(Range { prefix: &prefix, ..Range::default() }) else { return Vec::new() };
         page.entries.iter().filter_map(|e| serde_json::from_slice(&e.value).ok()).collect()

@@ -29,7 +29,6 @@ pub mod registry;
 pub mod request;
 mod reviews;
 mod serve;
-mod shim;
 mod server;
 mod strategy;
 pub mod system;

@@ -1,11 +1,17 @@
 //! Reads `schema/*.yaml`: facts about fields that k8s-openapi does not carry.
 //!
-//! The files use a small part of YAML, so that reading them needs no library here: a package, below
-//! it definitions, below them fields, two spaces a level, one plain scalar a field. The scalar is the
+//! The files use a small part of YAML, so that reading them needs no library here: a package, below it
+//! definitions, below them fields, two spaces a level, one plain scalar a field. The scalar is the
 //! protobuf number and words:
-//! `4 list=map keys=containerPort,protocol merge=containerPort patch=merge default={} map=atomic`.
-//! `pointer` says that the field's zero is a value, in protobuf too. `required` and `optional` correct k8s-openapi. The field `.` speaks about the definition itself. `map-of=<definition>` adds a field that
-//! k8s-openapi does not have, for one that an earlier version of Kubernetes served.
+//! - `list=map keys=containerPort,protocol`, `list=set`, `list=atomic`, `map=atomic`: server-side apply;
+//! - `merge=containerPort`, `patch=merge`, `patch=retainKeys`: strategic merge patch;
+//! - `default={}`: OpenAPI's default, JSON without spaces; `{}` also says that Go always writes the field;
+//! - `pointer`: the zero of a scalar is a value, in protobuf too;
+//! - `required`, `optional`: corrects k8s-openapi;
+//! - `map-of=<definition>`: adds a field that k8s-openapi does not have, of an earlier Kubernetes.
+//!
+//! The field `.` speaks about the definition itself. An entry for a field that does not exist fails the
+//! build; a list of objects without an entry fails a test.
 
 use std::collections::BTreeMap;
 use std::path::Path;

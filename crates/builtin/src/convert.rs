@@ -7,7 +7,7 @@
 use apimachinery::gvk::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
-use crate::edit::{ensure, get, is_empty, items, text};
+use crate::edit::{ensure, get, is_empty, put, text};
 
 /// Field of core events and of `events.k8s.io`.
 const EVENT_FIELDS: &[(&str, &str)] = &[
@@ -25,21 +25,20 @@ const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 
-/// Converts an object to another version of its kind. Returns whether it is of that version now.
+/// Converts an object to another version of its kind. Returns whether it is of that version now; without
+/// a conversion the object is left as it is.
 pub fn convert(object: &mut Value, to: &GroupVersionKind) -> bool {
     let wanted = to.api_version();
-    if text(object, &["apiVersion"]) == wanted {
-        return true;
-    }
     let from = text(object, &["apiVersion"]).to_owned();
     match (to.kind.as_str(), from.as_str(), wanted.as_str()) {
+        (_, from, to) if from == to => return true,
         ("Event", "v1", "events.k8s.io/v1") => rename(object, EVENT_FIELDS.iter().copied()),
         ("Event", "events.k8s.io/v1", "v1") => rename(object, EVENT_FIELDS.iter().map(|(core, events)| (*events, *core))),
         ("HorizontalPodAutoscaler", "autoscaling/v1", "autoscaling/v2") => autoscaler_to_v2(object),
         ("HorizontalPodAutoscaler", "autoscaling/v2", "autoscaling/v1") => autoscaler_to_v1(object),
         _ => return false,
     }
-    object["apiVersion"] = wanted.into();
+    put(object, "apiVersion", wanted);
     true
 }
 
@@ -71,7 +70,7 @@ fn autoscaler_to_v2(object: &mut Value) {
         ("status", "currentMetrics", current),
     ] {
         if let Some(value) = value {
-            ensure(object, place)[field] = value;
+            put(ensure(object, place), field, value);
         }
     }
 }
@@ -80,16 +79,16 @@ fn autoscaler_to_v1(object: &mut Value) {
     let mut metrics = take(object, "spec", "metrics");
     let mut current = take(object, "status", "currentMetrics");
     if let Some(percent) = take_cpu(&mut metrics, "target") {
-        ensure(object, "spec")["targetCPUUtilizationPercentage"] = percent;
+        put(ensure(object, "spec"), "targetCPUUtilizationPercentage", percent);
     }
     if let Some(percent) = take_cpu(&mut current, "current") {
-        ensure(object, "status")["currentCPUUtilizationPercentage"] = percent;
+        put(ensure(object, "status"), "currentCPUUtilizationPercentage", percent);
     }
     let behavior = take(object, "spec", "behavior");
     let conditions = take(object, "status", "conditions");
     for (key, value) in [(METRICS, metrics), (CURRENT_METRICS, current), (BEHAVIOR, behavior), (CONDITIONS, conditions)] {
         if let Some(value) = value.filter(|value| !is_empty(value)) {
-            ensure(ensure(object, "metadata"), "annotations")[key] = value.to_string().into();
+            put(ensure(ensure(object, "metadata"), "annotations"), key, value.to_string());
         }
     }
 }
@@ -128,15 +127,16 @@ fn take_annotation(object: &mut Value, key: &str) -> Option<Value> {
 mod tests {
     use super::*;
 
-    fn round(object: Value, through: &str, group: &str) {
+    fn to(mut object: Value, api_version: &str) -> Value {
         let kind = object["kind"].as_str().expect("a kind").to_owned();
-        let mut converted = object.clone();
-        let to = GroupVersionKind { group: group.into(), version: through.into(), kind: kind.clone() };
-        assert!(convert(&mut converted, &to));
+        assert!(convert(&mut object, &GroupVersionKind::from_api_version(api_version, &kind)));
+        object
+    }
+
+    fn round(object: Value, through: &str) {
+        let converted = to(object.clone(), through);
         assert_ne!(converted, object);
-        let back = GroupVersionKind::from_api_version(object["apiVersion"].as_str().expect("a version"), &kind);
-        assert!(convert(&mut converted, &back));
-        assert_eq!(converted, object);
+        assert_eq!(to(converted, object["apiVersion"].as_str().expect("a version")), object);
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a"}, "involvedObject": {"kind": "Pod"},
             "message": "m", "reason": "r", "source": {"component": "c"}, "firstTimestamp": "t", "lastTimestamp": "t", "count": 2,
             "reportingComponent": "c", "reportingInstance": "i", "type": "Normal"});
-        round(event, "v1", "events.k8s.io");
+        round(event, "events.k8s.io/v1");
     }
 
     #[test]
@@ -154,17 +154,16 @@ mod tests {
         let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"},
             "spec": {"minReplicas": 1, "maxReplicas": 3, "metrics": [cpu, memory], "behavior": {"scaleUp": {"selectPolicy": "Max"}}},
             "status": {"conditions": [{"type": "AbleToScale", "status": "True"}]}});
-        let mut first = autoscaler.clone();
-        let v1 = GroupVersionKind::from_api_version("autoscaling/v1", "HorizontalPodAutoscaler");
-        assert!(convert(&mut first, &v1));
-        assert_eq!(items(&first, &["spec", "metrics"]).len(), 0);
+        let first = to(autoscaler.clone(), "autoscaling/v1");
+        assert!(first["spec"].get("metrics").is_none());
         assert_eq!(first["spec"]["targetCPUUtilizationPercentage"], 50);
-        round(autoscaler, "v1", "autoscaling");
+        round(autoscaler, "autoscaling/v1");
     }
 
     #[test]
     fn unrelated_versions_are_refused() {
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
         assert!(!convert(&mut pod, &GroupVersionKind::from_api_version("v2", "Pod")));
+        assert_eq!(pod["apiVersion"], "v1");
     }
 }

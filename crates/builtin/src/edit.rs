@@ -14,6 +14,17 @@ pub fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
     }
 }
 
+/// Sets a field to a value, whatever it was.
+pub fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
+    if let Value::Object(map) = object {
+        map.insert(field.to_owned(), value.into());
+    }
+}
+
+pub fn remove(object: &mut Value, field: &str) -> Option<Value> {
+    object.as_object_mut()?.remove(field)
+}
+
 /// Returns a field, made an empty object if absent.
 pub fn ensure<'a>(object: &'a mut Value, field: &str) -> &'a mut Value {
     set(object, field, json!({}));

@@ -4,7 +4,7 @@
 //! - [`openapi`]: the same definitions with descriptions, for OpenAPI documents.
 //! - [`protobuf`]: request and answer bodies in protobuf.
 //! - [`default`], [`prepare_create`], [`prepare_update`], [`convert`]: what a server does to an object
-//!   before it stores or answers it.
+//!   before it stores or answers it; [`validate`]: what it refuses.
 //!
 //! Structure comes at build time from k8s-openapi; list keys, merge keys, defaults and protobuf numbers
 //! from `schema/*.yaml`, one file a group. There is no code per kind but what a rule needs that data
@@ -22,9 +22,11 @@ mod resolve;
 mod row;
 mod rows;
 mod table;
+mod validate;
 
 pub use convert::convert;
 pub use default::{default, prepare_create, prepare_update};
 pub use openapi::{openapi_closure, openapi_definitions};
 pub use row::{BuiltinResource, COLUMN_FUNCTIONS, Column, Row, ScalePaths, Subresource};
 pub use table::{definition, definition_of, find, resources, schema_of};
+pub use validate::validate;

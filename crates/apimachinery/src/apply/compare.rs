@@ -58,11 +58,11 @@ fn both(schema: Option<&Schema>, old: &Value, new: &Value) -> Difference {
         Some(Shape::Leaf) => difference.modified = Node::member(),
         Some(Shape::Map) => maps(schema, old.as_object(), new.as_object(), &mut difference),
         Some(Shape::List) => lists(schema, old, new, &mut difference),
+        // A container became a leaf, or the other way round.
         None => {
-            difference.removed = one(schema, old);
-            difference.added = one(schema, new);
-            difference.removed.is_member = old_shape == Shape::Leaf;
-            difference.added.is_member = new_shape == Shape::Leaf;
+            difference.modified = Node::member();
+            difference.removed.below = one(schema, old).below;
+            difference.added.below = one(schema, new).below;
         }
     }
     difference

@@ -26,7 +26,7 @@ pub use path::Path;
 pub use pattern::{LazyRegex, compile as compile_pattern};
 pub use prune::prune;
 pub use structural::structural;
-pub use validate::{Lists, validate, validate_with};
+pub use validate::{Lists, validate, validate_update, validate_with};
 
 /// One node of a resolved schema.
 #[derive(Clone, Debug, Default, PartialEq)]

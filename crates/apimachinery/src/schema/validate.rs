@@ -31,7 +31,16 @@ pub fn validate(schema: &Schema, value: &Value, path: &str) -> Vec<Cause> {
 /// As [`validate`], with a choice about repeated list elements.
 pub fn validate_with(schema: &Schema, value: &Value, path: &str, lists: Lists) -> Vec<Cause> {
     let mut check = Check { lists, causes: Vec::new() };
-    check.value(schema, value, &Path::root(path));
+    check.value(schema, value, None, &Path::root(path));
+    check.causes
+}
+
+/// Returns the fields an update from `old` to `value` gets wrong. What it leaves as it was is not looked at
+/// again, so that a schema may become stricter than the objects there are ("ratcheting"). Elements of map lists
+/// are recognised by their keys; those of other lists are only left alone with the whole list.
+pub fn validate_update(schema: &Schema, value: &Value, old: &Value, path: &str, lists: Lists) -> Vec<Cause> {
+    let mut check = Check { lists, causes: Vec::new() };
+    check.value(schema, value, Some(old), &Path::root(path));
     check.causes
 }
 
@@ -41,8 +50,8 @@ struct Check {
 }
 
 impl Check {
-    fn value(&mut self, schema: &Schema, value: &Value, path: &Path) {
-        if self.causes.len() >= CAUSES_MAX || (value.is_null() && schema.nullable) {
+    fn value(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &Path) {
+        if self.causes.len() >= CAUSES_MAX || (value.is_null() && schema.nullable) || old == Some(value) {
             return;
         }
         if !has_type(schema, value) {
@@ -51,8 +60,8 @@ impl Check {
             return self.causes.push(Cause::type_invalid(path.to_string(), found, &text));
         }
         match value {
-            Value::Object(object) => self.object(schema, object, path),
-            Value::Array(list) => self.list(schema, list, path),
+            Value::Object(object) => self.object(schema, object, old, path),
+            Value::Array(list) => self.list(schema, list, old, path),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
         if let Some(rules) = &schema.rules {
@@ -60,7 +69,7 @@ impl Check {
         }
     }
 
-    fn object(&mut self, schema: &Schema, object: &Map<String, Value>, path: &Path) {
+    fn object(&mut self, schema: &Schema, object: &Map<String, Value>, old: Option<&Value>, path: &Path) {
         for name in &schema.required {
             if !object.contains_key(&**name) {
                 self.causes.push(Cause::required(path.field(name).to_string(), ""));
@@ -74,7 +83,7 @@ impl Check {
         }
         for (name, value) in object {
             if let Some(field) = schema.field(name) {
-                self.value(field, value, &path.field(name));
+                self.value(field, value, old.and_then(|old| old.get(name)), &path.field(name));
             }
         }
     }
@@ -92,10 +101,15 @@ impl Check {
         }
     }
 
-    fn list(&mut self, schema: &Schema, list: &[Value], path: &Path) {
+    fn list(&mut self, schema: &Schema, list: &[Value], old: Option<&Value>, path: &Path) {
         if let Some(items) = &schema.items {
+            let known = old.and_then(Value::as_array).filter(|_| schema.list_type == ListType::Map);
             for (index, item) in list.iter().enumerate() {
-                self.value(items, item, &path.index(index));
+                let twin = known.and_then(|known| {
+                    let keys = keys_of(schema, item);
+                    known.iter().find(|other| keys_of(schema, other) == keys)
+                });
+                self.value(items, item, twin, &path.index(index));
             }
         }
         if self.lists == Lists::MayRepeat || list.len() < 2 {
@@ -211,7 +225,7 @@ impl Check {
         if !rules.all_of.is_empty() {
             let before = self.causes.len();
             for schema in &rules.all_of {
-                self.value(schema, value, path);
+                self.value(schema, value, None, path);
             }
             if self.causes.len() > before {
                 self.invalid(path, &empty, &format!("{} must validate all the schemas (allOf)", name()));
@@ -234,7 +248,7 @@ impl Check {
         }
         if let Some(schema) = &rules.not {
             let mut inner = Check { lists: self.lists, causes: Vec::new() };
-            inner.value(schema, value, path);
+            inner.value(schema, value, None, path);
             if inner.causes.is_empty() {
                 self.invalid(path, &empty, &format!("{} must not validate the schema (not)", name()));
             }
@@ -247,7 +261,7 @@ impl Check {
         let mut nearest: Option<Vec<Cause>> = None;
         for schema in schemas {
             let mut inner = Check { lists: self.lists, causes: Vec::new() };
-            inner.value(schema, value, path);
+            inner.value(schema, value, None, path);
             if inner.causes.is_empty() {
                 valid += 1;
             } else if nearest.as_ref().is_none_or(|best| inner.causes.len() < best.len()) {
@@ -340,4 +354,25 @@ fn keys_of(schema: &Schema, item: &Value) -> Value {
         Some((key.to_string(), value))
     });
     Value::Object(keys.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Lists, validate_update};
+    use crate::schema::parse;
+
+    #[test]
+    fn what_an_update_leaves_alone_is_not_judged_again() {
+        let schema = parse(&json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "a": {"type": "string", "maxLength": 1}, "b": {"type": "string", "maxLength": 1},
+            "l": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "properties": {
+                "name": {"type": "string"}, "v": {"type": "integer", "maximum": 1}}}}}}}}))
+        .unwrap();
+        let old = json!({"spec": {"a": "long", "b": "x", "l": [{"name": "p", "v": 9}, {"name": "q", "v": 1}]}});
+        let new = json!({"spec": {"a": "long", "b": "longer", "l": [{"name": "q", "v": 5}, {"name": "p", "v": 9}]}});
+        let fields: Vec<String> = validate_update(&schema, &new, &old, "", Lists::Distinct).into_iter().map(|cause| cause.field).collect();
+        assert_eq!(fields, ["spec.b", "spec.l[0].v"]);
+    }
 }

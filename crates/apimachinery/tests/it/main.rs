@@ -1,9 +1,9 @@
 //! One binary for the tests that need more than a module: tables, public test data, properties.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files and measure time")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
-
-#![allow(clippy::disallowed_methods, reason = "tests read files and measure time")]
 
 mod apply;
 mod nonsense;

@@ -129,7 +129,7 @@ async fn pods_run_as_a_service_account_that_exists() {
 
 fn csr(signer: &str, org: &str) -> Value {
     let request = pki::Key::generate().unwrap().csr("c", &[org]).unwrap();
-    json!({"spec": {"signerName": signer, "request": base64::engine::general_purpose::STANDARD.encode(request), "username": "forged", "extra": {"a": ["b"]}}})
+    json!({"spec": {"signerName": signer, "usages": ["client auth"], "request": base64::engine::general_purpose::STANDARD.encode(request), "username": "forged", "extra": {"a": ["b"]}}})
 }
 
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
@@ -143,8 +143,9 @@ async fn a_certificate_request_says_who_asks_and_never_for_masters() {
     let refusal = requests().ask(csr(CLIENT, "system:masters")).await.unwrap_err();
     assert!(refusal.message.contains("with system:masters group is not allowed"), "{}", refusal.message);
     requests().ask(csr("example.com/other", "system:masters")).await.unwrap();
-    let garbled = requests().ask(yaml("{spec: {signerName: a/b, request: aGVsbG8=}}")).await.unwrap_err();
-    assert_eq!((garbled.code, garbled.causes[0].field.as_str()), (422, "spec.request"));
+    let garbled = requests().ask(yaml("{spec: {signerName: b, request: aGVsbG8=, expirationSeconds: 60}}")).await.unwrap_err();
+    let fields: Vec<&str> = garbled.causes.iter().map(|c| c.field.as_str()).collect();
+    assert_eq!((garbled.code, fields), (422, vec!["spec.request", "spec.signerName", "spec.usages", "spec.expirationSeconds"]));
 }
 
 #[tokio::test]
@@ -168,6 +169,15 @@ async fn approving_and_signing_take_a_permission_for_the_signer() {
     signed["status"] = json!({"certificate": "eA=="});
     update("approver", "status", CLIENT).ask(signed.clone()).await.unwrap_err();
     update("approver", "status", "example.com/any").ask(signed).await.unwrap();
+    // An answer is one of two, and stays.
+    let answered = |types: &[&str]| {
+        let mut csr = csr(CLIENT, "a");
+        csr["status"]["conditions"] = types.iter().map(|ty| json!({"type": ty, "status": "True"})).collect();
+        csr
+    };
+    update("approver", "approval", CLIENT).ask(answered(&["Approved", "Denied"])).await.unwrap_err();
+    let denied = Case { old: Some(answered(&["Denied"])), ..update("approver", "approval", CLIENT) };
+    assert_eq!(denied.ask(answered(&["Approved"])).await.unwrap_err().causes[0].field, "status.conditions");
     // Conditions alone are no signature.
     update("jane", "status", CLIENT).ask(csr(CLIENT, "a")).await.unwrap();
 }

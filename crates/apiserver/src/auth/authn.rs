@@ -16,6 +16,8 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use pki::token::{Claims, Refusal, Signer};
 use pki::{Authority, Identity};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
 
 use super::bootstrap_token::{self, BootstrapToken};
@@ -53,6 +55,7 @@ pub struct Authenticator {
     /// Uid by namespace and name.
     service_accounts: Memo<(String, String), Arc<str>>,
     bootstrap_tokens: Memo<String, Arc<BootstrapToken>>,
+    overflows: Counter,
 }
 
 /// A bearer token that was recognised.
@@ -64,17 +67,24 @@ pub(super) struct Recognised {
 
 impl Authenticator {
     pub fn new(config: Config) -> Self {
+        let overflows = Counter::default();
         Self {
             audiences: vec![config.tokens.issuer().to_owned()],
             ca: config.ca,
             signer: config.tokens,
             static_tokens: config.static_tokens.into_iter().map(|(token, user)| (hash(token.as_bytes()), user)).collect(),
             objects: config.objects,
-            certificates: Memo::new(CREDENTIALS_MAX),
-            tokens: Memo::new(CREDENTIALS_MAX),
-            service_accounts: Memo::new(CREDENTIALS_MAX),
-            bootstrap_tokens: Memo::new(CREDENTIALS_MAX),
+            certificates: Memo::new(CREDENTIALS_MAX, &overflows),
+            tokens: Memo::new(CREDENTIALS_MAX, &overflows),
+            service_accounts: Memo::new(CREDENTIALS_MAX, &overflows),
+            bootstrap_tokens: Memo::new(CREDENTIALS_MAX, &overflows),
+            overflows,
         }
+    }
+
+    /// Exposes how often a cache of credentials was full.
+    pub fn register(&self, metrics: &mut Registry) {
+        metrics.register("muster_authentication_cache_overflows", "Times a cache of credentials was full", self.overflows.clone());
     }
 
     /// Returns who a request is from. `peer` is the certificate (DER) whose key the client proved to hold.

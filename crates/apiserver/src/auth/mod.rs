@@ -9,6 +9,7 @@ pub mod bootstrap_token;
 pub mod escalation;
 mod impersonation;
 pub mod objects;
+pub mod openid;
 pub mod rbac;
 pub mod reviews;
 pub mod token_request;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 
 /// Stored objects, as the server sees them now. Calls must not wait for the disk or the network.
@@ -29,11 +30,13 @@ pub(crate) struct Memo<K, V> {
     values: RwLock<HashMap<K, V>>,
     changes: AtomicU64,
     values_max: usize,
+    overflows: Counter,
 }
 
 impl<K: Eq + Hash, V: Clone> Memo<K, V> {
-    pub fn new(values_max: usize) -> Self {
-        Self { values: RwLock::default(), changes: AtomicU64::new(0), values_max }
+    /// Returns an empty memo; `overflows` counts how often it was full.
+    pub fn new(values_max: usize, overflows: &Counter) -> Self {
+        Self { values: RwLock::default(), changes: AtomicU64::new(0), values_max, overflows: overflows.clone() }
     }
 
     /// Returns the value of a key, computed if it is not known; a refusal is not remembered.
@@ -46,7 +49,7 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
         let mut values = self.values.write();
         if self.changes.load(Ordering::Acquire) == changes {
             if values.len() >= self.values_max {
-                tracing::debug!(limit = self.values_max, "authentication cache is full and starts over");
+                self.overflows.inc();
                 values.clear();
             }
             values.insert(key, value.clone());
@@ -58,5 +61,35 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
         let mut values = self.values.write();
         self.changes.fetch_add(1, Ordering::AcqRel);
         values.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_memo_starts_over_and_counts_it() {
+        let overflows = Counter::default();
+        let memo = Memo::new(2, &overflows);
+        for key in [1, 2, 1, 3] {
+            assert_eq!(memo.get_or(key, || Ok::<_, ()>(key * 10)), Ok(key * 10));
+        }
+        assert_eq!(overflows.get(), 1);
+        assert_eq!(memo.values.read().len(), 1);
+    }
+
+    #[test]
+    fn what_changes_while_it_is_computed_is_not_kept() {
+        let memo = Memo::new(9, &Counter::default());
+        let old = memo.get_or("k", || {
+            memo.forget(&"k");
+            Ok::<_, ()>("old")
+        });
+        assert_eq!(old, Ok("old"));
+        assert_eq!(memo.get_or("k", || Ok::<_, ()>("new")), Ok("new"));
+        assert_eq!(memo.get_or("k", || Err(())), Ok("new"));
+        memo.forget(&"k");
+        assert_eq!(memo.get_or("k", || Err(())), Err(()));
     }
 }

@@ -164,7 +164,7 @@ impl Inner {
 
 pub(crate) fn encode_answer(accepted: Accepted, code: u16, value: &Value) -> Response<Body> {
     if accepted.yaml {
-        return answers::respond(code, "application/yaml", answers::full(crate::shim::yaml::write(value)));
+        return answers::respond(code, "application/yaml", answers::full(apimachinery::yaml::to_string(value)));
     }
     if accepted.pretty {
         return answers::json(code, serde_json::to_vec_pretty(value).expect("a JSON value can be written"));

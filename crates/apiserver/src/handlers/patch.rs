@@ -1,9 +1,8 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use apimachinery::status::Status;
-use crate::shim::yaml;
-use apimachinery::apply;
-use apimachinery::patch;
+use apimachinery::yaml::DuplicateKeys;
+use apimachinery::{apply, patch, yaml};
 use http::{Response, header};
 use serde_json::Value;
 
@@ -110,7 +109,7 @@ impl Inner {
     /// Reads an apply configuration: YAML or JSON of the call's kind and name.
     fn read_config(&self, call: &Call) -> Result<Value, Status> {
         let text = std::str::from_utf8(&call.body).map_err(|_| Status::bad_request("error decoding YAML: the body is not UTF-8"))?;
-        let mut config = yaml::read(text).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        let mut config = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
         let gvk = call.resource.gvk();
         let (api_version, kind) = (config["apiVersion"].as_str().unwrap_or_default(), config["kind"].as_str().unwrap_or_default());
         if api_version != gvk.api_version() || kind != gvk.kind {

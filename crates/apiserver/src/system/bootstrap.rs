@@ -151,26 +151,18 @@ async fn ensure_one(client: &Client, wanted: &Value) -> Result<(), kube::Error> 
         let builder = http::Request::builder().method(method).uri(path).header("content-type", "application/json");
         builder.body(body.map(|b| b.to_string().into_bytes()).unwrap_or_default()).map_err(kube::Error::HttpError)
     };
-    // Somebody else may write in between; the second look settles it.
-    for _ in 0..2 {
-        let stored = match client.request::<Value>(request("GET", &path, None)?).await {
-            Ok(stored) => Some(stored),
-            Err(kube::Error::Api(status)) if status.code == 404 => None,
-            Err(error) => return Err(error),
-        };
-        let write = match stored {
-            None => request("POST", &collection, Some(wanted))?,
-            Some(stored) => match merged(&stored, wanted) {
-                None => return Ok(()),
-                Some(next) => request("PUT", &path, Some(&next))?,
-            },
-        };
-        match client.request::<Value>(write).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            other => return other.map(|_| ()),
-        }
+    // A new cluster has none of them: creating first saves a look at each.
+    match client.request::<Value>(request("POST", &collection, Some(wanted))?).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        other => return other.map(|_| ()),
     }
-    Ok(())
+    let stored = client.request::<Value>(request("GET", &path, None)?).await?;
+    let Some(next) = merged(&stored, wanted) else { return Ok(()) };
+    match client.request::<Value>(request("PUT", &path, Some(&next))?).await {
+        // Somebody else wrote it meanwhile: it is theirs until the next start.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => other.map(|_| ()),
+    }
 }
 
 /// Returns the path of the collection a bootstrap object belongs to.

@@ -75,7 +75,7 @@ impl Machine {
         let Some(resource) = served(&table, key) else { return Ok(Next::OnChange) };
         if object.is_terminating() {
             return match () {
-                () if object.has_finalizer(ORPHAN) => self.orphan_dependents(key, &object, resource, &table).await,
+                () if object.has_finalizer(ORPHAN) => self.orphan_dependents(&object, resource, &table).await,
                 () if object.has_finalizer(FOREGROUND) => self.await_dependents(key, &object, resource).await,
                 () => Ok(Next::OnChange),
             };
@@ -103,6 +103,9 @@ impl Machine {
     }
 
     fn standing(&self, table: &Snapshot, owner: &Owner, namespace: &str) -> Result<Standing, Error> {
+        if self.graph.lock().is_gone(&owner.uid) {
+            return Ok(Standing::Absent);
+        }
         let Some(resource) = kind(table, owner) else { return Ok(Standing::Unknown) };
         // An owner in another namespace is none.
         let namespace = if resource.namespaced { namespace } else { "" };
@@ -116,7 +119,7 @@ impl Machine {
     }
 
     /// Lets go of an owner's dependents, then of the owner.
-    async fn orphan_dependents(&self, key: &str, owner: &Metadata, resource: &Resource, table: &Snapshot) -> Result<Next, Error> {
+    async fn orphan_dependents(&self, owner: &Metadata, resource: &Resource, table: &Snapshot) -> Result<Next, Error> {
         let dependents = self.graph.lock().dependents_of(&owner.uid);
         for dependent in dependents {
             let Some(object) = self.metadata(&dependent)? else { continue };
@@ -128,11 +131,11 @@ impl Machine {
                 return Ok(AGAIN_SOON);
             }
         }
-        self.drop_finalizer(key, owner, resource, ORPHAN).await
+        self.drop_finalizer(owner, resource, ORPHAN).await
     }
 
-    /// Lets an owner go once no dependent blocks it.
-    async fn await_dependents(&self, key: &Arc<str>, owner: &Metadata, resource: &Resource) -> Result<Next, Error> {
+    /// Lets an owner go once no dependent blocks it; the dependents have tasks of their own.
+    async fn await_dependents(&self, key: &str, owner: &Metadata, resource: &Resource) -> Result<Next, Error> {
         let dependents = {
             let mut graph = self.graph.lock();
             // Before reading, so that no end of a dependent is missed.
@@ -143,17 +146,14 @@ impl Machine {
         for dependent in dependents {
             let Some(object) = self.metadata(&dependent)? else { continue };
             is_blocked |= object.owner_references.iter().any(|o| o.uid == owner.uid && o.block_owner_deletion);
-            if !object.is_terminating() {
-                Box::pin(self.collect(&dependent)).await?;
-            }
         }
         if is_blocked {
             return Ok(Next::OnChange);
         }
-        self.drop_finalizer(key, owner, resource, FOREGROUND).await
+        self.drop_finalizer(owner, resource, FOREGROUND).await
     }
 
-    async fn drop_finalizer(&self, _key: &str, object: &Metadata, resource: &Resource, finalizer: &str) -> Result<Next, Error> {
+    async fn drop_finalizer(&self, object: &Metadata, resource: &Resource, finalizer: &str) -> Result<Next, Error> {
         let kept: Vec<&String> = object.finalizers.iter().filter(|f| *f != finalizer).collect();
         let api = api::of(&self.client, resource, &object.namespace);
         let outcome = api::patch_metadata(&api, object, json!({ "finalizers": kept })).await?;

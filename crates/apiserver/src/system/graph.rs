@@ -22,6 +22,8 @@ pub struct Graph {
     owners: HashMap<Key, BTreeSet<Uid>>,
     /// Owners that wait until their dependents are gone.
     waiting: HashMap<Uid, Key>,
+    /// Owners that were seen to go and still have dependents: good to know when their kind is not served any longer.
+    gone: BTreeSet<Uid>,
 }
 
 impl Graph {
@@ -33,9 +35,11 @@ impl Graph {
             EventKind::Deleted if self.owners.is_empty() && self.waiting.is_empty() => {}
             EventKind::Deleted => {
                 let uid = Metadata::of(value).map(|m| m.uid).unwrap_or_default();
-                for dependent in self.dependents_of(&uid) {
-                    queue(dependent);
+                let dependents = self.dependents_of(&uid);
+                if !dependents.is_empty() {
+                    self.gone.insert(shared(&uid));
                 }
+                dependents.into_iter().for_each(&mut *queue);
                 self.waiting.remove(uid.as_str());
                 for owner in self.set_owners(key, BTreeSet::new()) {
                     if let Some(waiting) = self.waiting.get(&owner) {
@@ -65,6 +69,9 @@ impl Graph {
                     }
                 }
                 if mentions(value, DELETION_TIMESTAMP) && (mentions(value, FOREGROUND) || mentions(value, ORPHAN)) {
+                    // Dependents first: an owner that waits makes them garbage.
+                    let uid = Metadata::of(value).map(|m| m.uid).unwrap_or_default();
+                    self.dependents_of(&uid).into_iter().for_each(&mut *queue);
                     queue(key.clone());
                 }
             }
@@ -73,6 +80,11 @@ impl Graph {
 
     pub fn dependents_of(&self, owner: &str) -> Vec<Key> {
         self.dependents.get(owner).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Returns whether an owner was seen to go.
+    pub fn is_gone(&self, owner: &str) -> bool {
+        self.gone.contains(owner)
     }
 
     /// Remembers that an owner is to be looked at when it loses a dependent.
@@ -89,6 +101,7 @@ impl Graph {
                 keys.remove(key);
                 if keys.is_empty() {
                     self.dependents.remove(owner);
+                    self.gone.remove(owner);
                 }
             }
         }
@@ -143,10 +156,10 @@ mod tests {
         assert!(take(&mut graph, &event(Deleted, "a", &[], none())).is_empty());
         // An owner that waits hears of the dependent's end.
         let waiting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["foregroundDeletion"]});
-        assert_eq!(take(&mut graph, &event(Updated, "b", &[], waiting)), ["b"]);
+        assert_eq!(take(&mut graph, &event(Updated, "b", &[], waiting)), ["child", "b"]);
         graph.wait("uid-b", "b");
         assert_eq!(take(&mut graph, &event(Deleted, "child", &["uid-b"], none())), ["b"]);
         assert!(take(&mut graph, &event(Deleted, "b", &[], none())).is_empty());
-        assert!(graph.dependents.is_empty() && graph.owners.is_empty() && graph.waiting.is_empty());
+        assert!(graph.dependents.is_empty() && graph.owners.is_empty() && graph.waiting.is_empty() && graph.gone.is_empty());
     }
 }

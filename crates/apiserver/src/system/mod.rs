@@ -19,6 +19,8 @@ mod policy;
 mod role_aggregation;
 mod service_accounts;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod token_secrets;
 
 use std::collections::BTreeSet;

@@ -36,7 +36,6 @@ impl Selectors {
         }
         for version in std::iter::once(value).chain(&event.previous).filter(|v| mentions(v, LABELS)) {
             let labels = Metadata::of(version).map(|m| json!(m.labels)).unwrap_or_default();
-            let labels = labels.as_object().cloned().unwrap_or_default();
             for aggregated in self.0.iter().filter(|(_, selectors)| selectors.iter().any(|s| s.matches(&labels))) {
                 queue(aggregated.0.clone());
             }
@@ -60,7 +59,7 @@ pub fn aggregate(role: &Value, others: &[Value]) -> Vec<Value> {
     let mut rules: Vec<Value> = Vec::new();
     for selector in selectors(role) {
         let mut matched: Vec<&Value> =
-            others.iter().filter(|o| o["metadata"]["name"] != *name && o["metadata"]["labels"].as_object().is_some_and(|labels| selector.matches(labels))).collect();
+            others.iter().filter(|o| o["metadata"]["name"] != *name && selector.matches(&o["metadata"]["labels"])).collect();
         matched.sort_by_key(|o| o["metadata"]["name"].as_str());
         for rule in matched.iter().filter_map(|o| o["rules"].as_array()).flatten() {
             if !rules.contains(rule) {

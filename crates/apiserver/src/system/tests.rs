@@ -167,7 +167,8 @@ async fn dependents_go_with_their_last_owner() {
     cluster.call("DELETE", &at("a"), None).await.unwrap();
     cluster.wait_gone(&at("child")).await;
     cluster.wait_gone(&at("grandchild")).await;
-    let shared = cluster.wait(&at("shared"), "released", |o| o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.len() == 1)).await;
+    let shared =
+        cluster.wait(&at("shared"), "released", |o| o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.len() == 1)).await;
     assert_eq!(shared["metadata"]["ownerReferences"][0]["name"], "b");
     // An owner that never was, and one in another namespace.
     let mut ghost = a.clone();
@@ -181,6 +182,36 @@ async fn dependents_go_with_their_last_owner() {
     cluster.create(CONFIGMAPS, configmap("patient", &[(&unknown, false)])).await;
     cluster.settle().await;
     assert!(cluster.get(&at("patient")).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn custom_resources_own_as_built_in_ones_do() {
+    let cluster = Cluster::start().await;
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({
+        "metadata": {"name": "parents.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "parents", "singular": "parent", "kind": "Parent"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    });
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    const PARENTS: &str = "/apis/example.com/v1/namespaces/default/parents";
+    cluster.create(DEFINITIONS, definition).await;
+    cluster.settle().await;
+    let parent = |name: &str| json!({"apiVersion": "example.com/v1", "kind": "Parent", "metadata": {"name": name}});
+    let one = cluster.create(PARENTS, parent("one")).await;
+    let two = cluster.create(PARENTS, parent("two")).await;
+    cluster.create(CONFIGMAPS, configmap("of-one", &[(&one, false)])).await;
+    cluster.create(CONFIGMAPS, configmap("of-two", &[(&two, false)])).await;
+    cluster.settle().await;
+    cluster.call("DELETE", &format!("{PARENTS}/one"), None).await.unwrap();
+    cluster.wait_gone(&at("of-one")).await;
+    cluster.settle().await;
+    assert!(cluster.get(&at("of-two")).await.is_some());
+    // With the definition go its objects, with them what they own.
+    cluster.call("DELETE", &format!("{DEFINITIONS}/parents.example.com"), None).await.unwrap();
+    cluster.wait_gone(&at("of-two")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +300,9 @@ async fn a_request_outside_the_signers_contract_fails_visibly() {
     csr["status"]["conditions"] = json!([{"type": "Approved", "status": "True", "reason": "Test"}]);
     cluster.call("PUT", &format!("{REQUESTS}/c1/approval"), Some(csr)).await.unwrap();
     let failed = cluster
-        .wait(&format!("{REQUESTS}/c1"), "failed", |o| o["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Failed")))
+        .wait(&format!("{REQUESTS}/c1"), "failed", |o| {
+            o["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Failed"))
+        })
         .await;
     assert!(failed["status"]["certificate"].is_null());
 }
@@ -317,7 +350,9 @@ async fn old_events_and_expired_bootstrap_tokens_are_deleted() {
     let involved = json!({"kind": "Pod", "namespace": "default", "name": "p"});
     let event = json!({"metadata": {"name": "e"}, "involvedObject": involved, "reason": "R", "message": "m", "type": "Normal"});
     cluster.create("/api/v1/namespaces/default/events", event).await;
-    let text = |pairs: &[(&str, &str)]| -> Value { pairs.iter().map(|(k, v)| ((*k).to_owned(), json!(STANDARD.encode(v)))).collect::<serde_json::Map<_, _>>().into() };
+    let text = |pairs: &[(&str, &str)]| -> Value {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), json!(STANDARD.encode(v)))).collect::<serde_json::Map<_, _>>().into()
+    };
     let data = text(&[("token-id", "abcdef"), ("token-secret", "0123456789abcdef"), ("expiration", "2026-03-01T12:30:00Z")]);
     let secret = json!({"metadata": {"name": "bootstrap-token-abcdef"}, "type": "bootstrap.kubernetes.io/token", "data": data});
     cluster.create("/api/v1/namespaces/kube-system/secrets", secret).await;

@@ -56,7 +56,7 @@ pub fn render(resource: &Resource, objects: &[Value], metadata: &Value, include:
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
-            let values: Vec<Value> = cells.iter().zip(&resource.columns).map(|(cell, column)| fill(cell, column, object, now)).collect();
+            let values: Vec<Value> = cells.iter().zip(&resource.columns).map(|(cell, column)| fill(cell, column, object, resource.is_builtin(), now)).collect();
             let mut row = json!({"cells": values});
             match include {
                 Include::None => {}
@@ -76,9 +76,11 @@ fn cell(column: &Column) -> Cell {
     }
 }
 
-fn fill(cell: &Cell, column: &Column, object: &Value, now: Timestamp) -> Value {
+fn fill(cell: &Cell, column: &Column, object: &Value, is_builtin: bool, now: Timestamp) -> Value {
     match cell {
         Cell::Function(function) => function(object, now),
+        // Typed kinds have a zero where nothing was written.
+        Cell::Path(path) if column.ty == "integer" && is_builtin => path.first(object).cloned().unwrap_or_else(|| 0.into()),
         Cell::Path(path) => shown(path.first(object), column, now),
         Cell::Nothing => Value::Null,
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::pod::volume_source;
-use crate::edit::{at, each, ensure, get, is_empty, items, set, text};
+use crate::edit::{at, each, ensure, get, is_empty, items, put, remove, set, text};
 
 /// Three hours.
 const AFFINITY_SECONDS: i32 = 10_800;
@@ -15,14 +15,14 @@ pub fn service(service: &mut Value) {
     set(spec, "sessionAffinity", "None");
     match text(spec, &["sessionAffinity"]) {
         "ClientIP" => set(ensure(ensure(spec, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds", AFFINITY_SECONDS),
-        _ => spec["sessionAffinityConfig"] = Value::Null,
+        _ => drop(remove(spec, "sessionAffinityConfig")),
     }
     set(spec, "type", "ClusterIP");
     for port in each(spec, "ports") {
         set(port, "protocol", "TCP");
         let number = get(port, &["port"]).clone();
         if [json!(0), json!("")].contains(get(port, &["targetPort"])) {
-            port["targetPort"] = Value::Null;
+            remove(port, "targetPort");
         }
         if !number.is_null() {
             set(port, "targetPort", number);
@@ -38,9 +38,6 @@ pub fn service(service: &mut Value) {
     if kind != "ExternalName" {
         set(spec, "internalTrafficPolicy", "Cluster");
         addresses(spec);
-    }
-    if let Value::Object(fields) = spec {
-        fields.retain(|_, value| !value.is_null());
     }
     set(ensure(service, "status"), "loadBalancer", json!({}));
 }
@@ -68,21 +65,16 @@ pub fn endpoints(endpoints: &mut Value) {
 /// `stringData` is for writing only: it ends in `data`.
 pub fn secret(secret: &mut Value) {
     set(secret, "type", "Opaque");
-    let Value::Object(fields) = secret else { return };
-    let Some(Value::Object(texts)) = fields.remove("stringData") else { return };
-    if !texts.is_empty()
-        && let Value::Object(data) = fields.entry("data").or_insert_with(|| json!({}))
-    {
-        for (key, text) in texts {
-            data.insert(key, STANDARD.encode(text.as_str().unwrap_or_default()).into());
-        }
+    let Some(Value::Object(texts)) = remove(secret, "stringData") else { return };
+    for (key, text) in texts {
+        put(ensure(secret, "data"), &key, STANDARD.encode(text.as_str().unwrap_or_default()));
     }
 }
 
 pub fn namespace(namespace: &mut Value) {
     let name = text(namespace, &["metadata", "name"]).to_owned();
     if !name.is_empty() {
-        ensure(ensure(namespace, "metadata"), "labels")["kubernetes.io/metadata.name"] = name.into();
+        put(ensure(ensure(namespace, "metadata"), "labels"), "kubernetes.io/metadata.name", name);
     }
     set(ensure(namespace, "status"), "phase", "Active");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::edit::{at, ensure, get, is_empty, set};
+use crate::edit::{at, ensure, get, is_empty, put, set};
 
 /// Target utilization of CPU where nothing is said, in percent.
 const CPU: i32 = 80;
@@ -21,7 +21,7 @@ pub fn v2(autoscaler: &mut Value) {
     set(spec, "minReplicas", 1);
     if is_empty(get(spec, &["metrics"])) {
         let target = json!({"type": "Utilization", "averageUtilization": CPU});
-        spec["metrics"] = json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]);
+        put(spec, "metrics", json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
     }
     if let Some(behavior) = at(spec, &["behavior"]) {
         let up = ensure(behavior, "scaleUp");

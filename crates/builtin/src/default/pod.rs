@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::edit::{at, each, ensure, get, is_empty, set, text};
+use crate::edit::{at, each, ensure, get, is_empty, remove, set, text};
 
 /// The mode of files in volumes made from objects: 0644.
 const FILE_MODE: i32 = 420;
@@ -88,7 +88,7 @@ fn container(container: &mut Value, on_host: bool) {
 /// Go cannot tell zero from unset here, so zero takes the default too.
 fn set_unless_positive(object: &mut Value, field: &str, value: i64) {
     if get(object, &[field]).as_i64() == Some(0) {
-        object[field] = Value::Null;
+        remove(object, field);
     }
     set(object, field, value);
 }

@@ -6,22 +6,22 @@
 use apimachinery::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::edit::{each, ensure, fields, get, is_empty, items, set, text};
+use crate::edit::{each, ensure, fields, get, is_empty, items, put, set, text};
 use crate::quantity::Quantity;
 
 /// Completes a new object.
 pub fn prepare_create(gvk: &GroupVersionKind, object: &mut Value) {
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Namespace") => {
-            object["status"] = json!({"phase": "Active"});
+            put(object, "status", json!({"phase": "Active"}));
             let spec = ensure(object, "spec");
             if !items(spec, &["finalizers"]).iter().any(|f| f == "kubernetes") {
-                spec["finalizers"] = json!(["kubernetes"]);
+                put(spec, "finalizers", json!(["kubernetes"]));
             }
         }
         ("", "Pod") => {
             let class = quality_of_service(object);
-            object["status"] = json!({"phase": "Pending", "qosClass": class});
+            put(object, "status", json!({"phase": "Pending", "qosClass": class}));
         }
         ("batch", "Job") => job_selector(object),
         _ => {}
@@ -33,7 +33,7 @@ pub fn prepare_update(gvk: &GroupVersionKind, object: &mut Value, old: &Value) {
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Service") => keep_allocated(object, old),
         // The request for a certificate is what was signed; approval and status come by their paths.
-        ("certificates.k8s.io", "CertificateSigningRequest") => object["spec"] = get(old, &["spec"]).clone(),
+        ("certificates.k8s.io", "CertificateSigningRequest") => put(object, "spec", get(old, &["spec"]).clone()),
         _ => {}
     }
 }
@@ -70,7 +70,7 @@ fn keep_allocated(service: &mut Value, old: &Value) {
         for field in ["clusterIP", "clusterIPs"] {
             let before = get(old, &["spec", field]);
             if !before.is_null() {
-                spec[field] = before.clone();
+                put(spec, field, before.clone());
             }
         }
     }
@@ -81,7 +81,7 @@ fn keep_allocated(service: &mut Value, old: &Value) {
         let same = |other: &&Value| ["port", "protocol"].iter().all(|field| get(other, &[field]) == get(port, &[field]));
         let before = items(old, &["spec", "ports"]).iter().find(same).map(|other| get(other, &["nodePort"]).clone());
         if let Some(number) = before.filter(|number| !number.is_null()) {
-            port["nodePort"] = number;
+            put(port, "nodePort", number);
         }
     }
     let health = get(old, &["spec", "healthCheckNodePort"]);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::core::persistent_volume_claim;
 use super::pod::template;
-use crate::edit::{at, each, ensure, get, is_empty, set, text};
+use crate::edit::{at, each, ensure, get, is_empty, put, set, text};
 
 pub fn deployment(deployment: &mut Value) {
     let spec = ensure(deployment, "spec");
@@ -32,10 +32,10 @@ pub fn replication_controller(controller: &mut Value) {
     let labels = get(controller, &["spec", "template", "metadata", "labels"]).clone();
     if !is_empty(&labels) {
         if is_empty(get(controller, &["spec", "selector"])) {
-            ensure(controller, "spec")["selector"] = labels.clone();
+            put(ensure(controller, "spec"), "selector", labels.clone());
         }
         if is_empty(get(controller, &["metadata", "labels"])) {
-            ensure(controller, "metadata")["labels"] = labels;
+            put(ensure(controller, "metadata"), "labels", labels);
         }
     }
     replica_set(controller);
@@ -78,7 +78,7 @@ pub fn daemon_set(daemon_set: &mut Value) {
 pub fn job(job: &mut Value) {
     let labels = get(job, &["spec", "template", "metadata", "labels"]).clone();
     if !is_empty(&labels) && is_empty(get(job, &["metadata", "labels"])) {
-        ensure(job, "metadata")["labels"] = labels;
+        put(ensure(job, "metadata"), "labels", labels);
     }
     let spec = ensure(job, "spec");
     // Parallelism alone is a work queue: its end is not a count.

@@ -75,3 +75,35 @@ fn a_schema_inside_itself_ends_in_any_value() {
     let inner = schema.field("not").expect("known");
     assert!(inner.preserve_unknown && inner.properties.is_empty());
 }
+
+#[test]
+fn pod_specs_merge_as_upstream() {
+    let deployment = find("apps", "v1", "Deployment").expect("served").schema.field("spec").expect("known").clone();
+    assert!(deployment.field("selector").expect("known").atomic_map);
+    let strategy = deployment.field("strategy").expect("known");
+    assert!(strategy.patch_strategy.retain_keys && !strategy.properties.is_empty());
+    let pod = deployment.field("template").and_then(|t| t.field("spec")).expect("known");
+    for (field, list, keys, merge) in [
+        ("containers", ListType::Map, &["name"][..], Some("name")),
+        ("volumes", ListType::Map, &["name"], Some("name")),
+        ("tolerations", ListType::Atomic, &[], None),
+        ("imagePullSecrets", ListType::Map, &["name"], Some("name")),
+        ("topologySpreadConstraints", ListType::Map, &["topologyKey", "whenUnsatisfiable"], Some("topologyKey")),
+    ] {
+        let schema = pod.field(field).expect("known");
+        let found: Vec<&str> = schema.list_map_keys.iter().map(|key| &**key).collect();
+        assert_eq!((schema.list_type, found.as_slice(), schema.patch_merge_key.as_deref()), (list, keys, merge), "{field}");
+    }
+    let volumes = pod.field("volumes").expect("known").patch_strategy;
+    assert!(volumes.merge && volumes.retain_keys);
+    assert!(pod.field("nodeSelector").expect("known").atomic_map);
+    let resources = pod.field("containers").and_then(|c| c.items.clone()).and_then(|c| c.field("resources").cloned()).expect("known");
+    assert!(!resources.field("limits").expect("known").atomic_map);
+}
+
+#[test]
+fn equal_nodes_are_shared() {
+    let of = |kind: &str| find("apps", "v1", kind).expect("served").schema.field("spec").and_then(|s| s.field("template")).cloned();
+    let (a, b) = (of("Deployment").expect("known"), of("DaemonSet").expect("known"));
+    assert!(std::sync::Arc::ptr_eq(&a, &b));
+}

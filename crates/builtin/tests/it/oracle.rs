@@ -150,6 +150,49 @@ fn bare(schema: &Value) -> Value {
     }
 }
 
+/// Subresources of a real API server that are not served.
+const NOT_SERVED: &[&str] = &["attach", "ephemeralcontainers", "portforward", "proxy", "resize"];
+
+#[test]
+fn rows_agree_with_the_paths_of_a_real_api_server() {
+    let Some(folder) = testdata("openapi") else { return };
+    for row in resources().iter().map(|r| r.row) {
+        let (file, root) = match row.group {
+            "" => ("api__v1_openapi.json".to_owned(), "/api/v1".to_owned()),
+            group => (format!("apis__{group}__{}_openapi.json", row.version), format!("/apis/{group}/{}", row.version)),
+        };
+        let document: Value = serde_json::from_slice(&std::fs::read(folder.join(&file)).expect(&file)).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        let scope = if row.namespaced { "/namespaces/{namespace}" } else { "" };
+        let collection = format!("{root}{scope}/{}", row.resource);
+        let item = format!("{collection}/{{name}}");
+        let mut verbs = BTreeSet::new();
+        for (path, action) in [(&collection, ["get", "list"]), (&item, ["delete", "get"])] {
+            let Some(methods) = paths.get(path) else { continue };
+            for method in ["delete", "get", "patch", "post", "put"].into_iter().filter(|m| methods.get(m).is_some()) {
+                verbs.insert(match (method, *path == collection) {
+                    ("delete", true) => "deletecollection",
+                    ("get", true) => action[1],
+                    ("post", _) => "create",
+                    ("put", _) => "update",
+                    (method, _) => method,
+                });
+            }
+        }
+        if verbs.contains("list") {
+            verbs.insert("watch");
+        }
+        assert_eq!(row.verbs.iter().copied().collect::<BTreeSet<_>>(), verbs, "verbs of {collection}");
+        let mut theirs: BTreeSet<&str> =
+            paths.keys().filter_map(|path| path.strip_prefix(&item)?.strip_prefix('/')).filter(|sub| !sub.contains('/')).collect();
+        theirs.retain(|sub| !NOT_SERVED.contains(sub));
+        let mut ours: BTreeSet<&str> = row.subresources.iter().map(|sub| sub.name).collect();
+        ours.extend(row.status_subresource.then_some("status"));
+        ours.extend(row.scale.map(|_| "scale"));
+        assert_eq!(ours, theirs, "subresources of {item}");
+    }
+}
+
 #[test]
 fn every_list_of_objects_says_how_it_merges() {
     let roots: Vec<&str> = resources().iter().map(|r| r.definition).collect();

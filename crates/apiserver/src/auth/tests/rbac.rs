@@ -212,7 +212,7 @@ fn resource(name: &str, kind: &str) -> Resource {
         subresources: vec![],
         columns: vec![],
         storage_version: "v1".into(),
-        storage_group: "rbac.authorization.k8s.io".into(),
+        storage_group: String::new(),
         origin: Origin::Builtin,
         selectable_fields: vec![],
         deprecation: None,

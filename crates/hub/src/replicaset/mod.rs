@@ -1,0 +1,57 @@
+//! Turns ManifestWorkReplicaSets into one ManifestWork per selected cluster.
+//!
+//! The placements of the set's namespace say which clusters; each gets one work made from the template, in its own
+//! namespace, under a name that follows from the set's. Works of clusters that are no longer selected are deleted.
+//! Only rollout `All` is done: a set that asks for another strategy is refused for that placement (its works stay as
+//! they are) and says so, since rolling out to all at once is what it was meant to avoid.
+//!
+//! Watched: ManifestWorkReplicaSets, their works, and PlacementDecisions.
+
+mod act;
+mod decide;
+mod observe;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use controller::{Controller, Key, Next};
+
+use crate::Context;
+use crate::error::{Error, settle};
+
+const WORKERS: usize = 4;
+/// A rollout changes the status of many works at once: summed up once for all that come within this.
+const GATHER: Duration = Duration::from_millis(200);
+
+pub fn start(ctx: &Arc<Context>) {
+    let caches = &ctx.caches;
+    let (all, sets) = (caches.replica_sets.clone(), caches.replica_sets.clone());
+    let controller = Controller::<Key>::new("replicaset", &ctx.runtime)
+        .watches(&caches.replica_sets, |change| vec![change.key.clone()])
+        .watches(&caches.decisions, move |change| all.list_in(&change.key.namespace).iter().map(|set| Key::of(&**set)).collect());
+    let queue = controller.clone();
+    caches.works.observe(move |change| {
+        let work = change.new.as_ref().or(change.old.as_ref());
+        let Some(label) = work.and_then(|w| observe::set_label(w)) else { return };
+        for set in sets.list() {
+            if decide::label_value(&set) == label {
+                queue.add_after(Key::of(&*set), GATHER);
+            }
+        }
+    });
+    let ctx = ctx.clone();
+    controller.run(WORKERS, move |key| {
+        let ctx = ctx.clone();
+        async move { settle(reconcile(&ctx, &key).await) }
+    });
+}
+
+async fn reconcile(ctx: &Context, key: &Key) -> Result<Next, Error> {
+    let Some(seen) = observe::observe(ctx, key) else { return Ok(Next::OnChange) };
+    let plan = decide::decide(&seen);
+    let done = act::act(ctx, &seen, &plan).await;
+    report::report(ctx, &seen, &plan).await?;
+    done?;
+    Ok(Next::OnChange)
+}
