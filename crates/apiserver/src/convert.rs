@@ -2,6 +2,7 @@
 //!
 //! CRDs convert by name only (strategy `None`); built-in kinds by the functions of [`builtin`].
 
+use apimachinery::gvk::GroupVersionKind;
 use serde_json::Value;
 
 use crate::registry::Resource;
@@ -21,9 +22,9 @@ fn convert(resource: &Resource, mut object: Value, api_version: String) -> Value
     if object["apiVersion"] == api_version.as_str() {
         return object;
     }
-    if resource.is_builtin() {
-        return builtin::convert(object, &api_version);
+    let gvk = GroupVersionKind::from_api_version(&api_version, &resource.kind);
+    if !resource.is_builtin() || !builtin::convert(&mut object, &gvk) {
+        object["apiVersion"] = api_version.into();
     }
-    object["apiVersion"] = api_version.into();
     object
 }

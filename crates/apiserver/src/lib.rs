@@ -141,6 +141,7 @@ impl ApiServer {
         plugins.push(Arc::new(crd::CheckDefinition));
         plugins.append(&mut options.admission);
         options.admission = plugins;
+        authenticator.register(&mut options.runtime.metrics.lock());
         let connects = std::mem::take(&mut options.connects).into_iter().collect();
         let inner = Arc::new(Inner {
             metrics: Metrics::register(&options.runtime),

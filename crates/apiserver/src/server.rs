@@ -13,7 +13,7 @@ use crate::handlers::{Call, store_error};
 use crate::request::{RequestInfo, ResourcePath};
 use crate::strategy::Scope;
 use crate::user::UserInfo;
-use crate::{Body, Inner, discovery, http as answers, negotiate, openapi};
+use crate::{Body, Inner, auth, discovery, http as answers, negotiate, openapi};
 
 /// How long a request may take, unless it is a watch or another long-running one.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -150,6 +150,10 @@ impl Inner {
             "/healthz" | "/livez" | "/readyz" => self.health(&info).await,
             "/version" => Ok(answers::json_value(200, &self.version())),
             "/metrics" => Ok(answers::respond(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", answers::full(self.exposition()))),
+            path @ ("/.well-known/openid-configuration" | "/openid/v1/jwks") => {
+                let found = auth::openid::document(self.authenticator.signer(), &self.options.url, path);
+                Ok(answers::json_value(200, &found.ok_or_else(Status::no_such_path)?))
+            }
             path => {
                 if let Some(response) = openapi::answer(self, path, request.headers(), &info.query)? {
                     return Ok(response);

@@ -3,6 +3,7 @@
 //! [`run`] starts the reconcilers of every domain on any Kubernetes API: they are plain clients and never ask
 //! whether the server is ours. Each domain observes, decides, acts, reports; see `registration` for the shape.
 
+pub mod admission;
 mod approval;
 mod availability;
 mod cleanup;
@@ -10,6 +11,7 @@ mod clustersets;
 mod context;
 mod error;
 mod events;
+pub mod gitserver;
 pub mod identity;
 mod placement;
 mod registration;

@@ -15,7 +15,7 @@ use apiserver::{ApiServer, Entropy};
 use controller::Runtime;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::Kubeconfig;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -102,8 +102,7 @@ impl Store {
         let link = Link::new(spec.link);
         let store = Self { spec, options, runtime, server, objects, link, logs, served: Mutex::new(None) };
         store.set_up().await?;
-        let driver_options =
-            driver::Options { machines: store.spec.machines(), seed: store.options.seed, events: store.options.events };
+        let driver_options = driver::Options { machines: store.spec.machines(), seed: store.options.seed, events: store.options.events };
         driver::start(&store.runtime, store.client(), driver_options);
         store.keep_snapshots();
         store.start_agent();
@@ -140,9 +139,11 @@ impl Store {
             ..ConfigMap::default()
         };
         let config_maps: Api<ConfigMap> = Api::namespaced(self.client(), faults::CONFIG_MAP_NAMESPACE);
-        let patch = PatchParams::apply("muster-sim").force();
-        config_maps.patch(faults::CONFIG_MAP, &patch, &Patch::Apply(&object)).await.map_err(|source| self.failed(source))?;
-        Ok(())
+        let replaced = match config_maps.replace(faults::CONFIG_MAP, &PostParams::default(), &object).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => config_maps.create(&PostParams::default(), &object).await,
+            replaced => replaced,
+        };
+        replaced.map(drop).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: kube::Error) -> Error {
@@ -161,7 +162,7 @@ impl Store {
         let admin = self.server.ca().sign_client("admin", &["system:masters"], now, CERTIFICATE_VALIDITY).map_err(keys)?;
         let kubeconfig = kubeconfig(&self.spec.name, address, self.server.ca(), &admin);
         if let Some(dir) = &self.options.dir {
-            pki::write_secret(&dir.join("kubeconfig"), kubeconfig.as_bytes()).map_err(keys)?;
+            write_secret(&dir.join("kubeconfig"), &kubeconfig).map_err(|source| Error::Serve { cluster: cluster(), source })?;
         }
         *self.served.lock() = Some((address, kubeconfig.clone()));
         Ok(kubeconfig)
@@ -226,6 +227,14 @@ impl Store {
             }
         });
     }
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn objects_file(dir: &Path) -> PathBuf {

@@ -60,7 +60,8 @@ impl Connect for PodLogs {
         let limit = call.info.query.get("limitBytes").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX);
         let text = Bytes::from(text).slice_to(limit);
         let body = if call.info.query.is_true("follow") && !options.previous {
-            let followed = Followed { client, clock: self.clock.clone(), container, orders, options, shown_until: now, first: Some(text), pod };
+            let followed =
+                Followed { client, clock: self.clock.clone(), container, orders, options, shown_until: now, first: Some(text), pod };
             StreamBody::new(follow(followed)).boxed_unsync()
         } else {
             Full::new(text).map_err(|never| match never {}).boxed_unsync()
@@ -97,9 +98,7 @@ fn parse_options(query: &apiserver::request::Query, now: Timestamp) -> Result<Lo
     };
     let since = match (number("sinceSeconds")?, query.get("sinceTime").filter(|t| !t.is_empty())) {
         (Some(seconds), _) => Some(now - SignedDuration::from_secs(seconds)),
-        (None, Some(time)) => {
-            Some(time.parse().map_err(|_| Status::bad_request(format!("sinceTime: {time:?} is not an RFC 3339 time")))?)
-        }
+        (None, Some(time)) => Some(time.parse().map_err(|_| Status::bad_request(format!("sinceTime: {time:?} is not an RFC 3339 time")))?),
         (None, None) => None,
     };
     Ok(LogOptions {

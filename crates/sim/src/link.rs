@@ -27,7 +27,9 @@ pub enum Quality {
     Offline,
     /// Extra time for each answer and each piece of a stream.
     #[serde(untagged)]
-    Slow { latency_ms: u32 },
+    Slow {
+        latency_ms: u32,
+    },
 }
 
 /// A link that can be changed while it is used; cheap to clone.

@@ -87,9 +87,8 @@ pub fn run_of(pod: &Value, container: &str, previous: bool) -> Result<Run, Error
         container: container.into(),
         image: status["image"].as_str().unwrap_or_default().into(),
         started_at,
-        ended: time(&terminated["finishedAt"]).map(|at| {
-            (at, terminated["exitCode"].as_i64().unwrap_or(0), terminated["reason"].as_str().unwrap_or_default().to_owned())
-        }),
+        ended: time(&terminated["finishedAt"])
+            .map(|at| (at, terminated["exitCode"].as_i64().unwrap_or(0), terminated["reason"].as_str().unwrap_or_default().to_owned())),
         restarts,
     };
     let last = &status["lastState"]["terminated"];
@@ -123,8 +122,7 @@ pub fn lines(run: &Run, orders: &Orders, after: Option<Timestamp>, until: Timest
         _ => 0,
     };
     let first = first.max((total + 1).saturating_sub(LINES_MOST));
-    let mut lines: Vec<(Timestamp, String)> =
-        (first..=total).map(|n| (run.started_at + EVERY * n as i32, text(run, orders, n))).collect();
+    let mut lines: Vec<(Timestamp, String)> = (first..=total).map(|n| (run.started_at + EVERY * n as i32, text(run, orders, n))).collect();
     if let Some((at, code, reason)) = &run.ended
         && *code != 0
         && *at <= until
@@ -191,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_crashed_run_has_last_words_and_can_be_read_afterwards() {
-        let ended = json!({"terminated": {"startedAt": at(0).to_string(), "finishedAt": at(1).to_string(), "exitCode": 3, "reason": "Error"}});
+        let ended =
+            json!({"terminated": {"startedAt": at(0).to_string(), "finishedAt": at(1).to_string(), "exitCode": 3, "reason": "Error"}});
         let pod = pod(json!({"waiting": {"reason": "CrashLoopBackOff"}}), ended);
         let orders: Orders = serde_json::from_value(json!({"logs": ["panic: no configuration"]})).expect("orders");
         for previous in [false, true] {

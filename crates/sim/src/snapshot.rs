@@ -124,7 +124,10 @@ mod tests {
         assert_eq!(save(&before, &path).expect("saved"), 3);
         before.write(put("/c", "lost")).await.expect("written");
         let after = load(&path).expect("loaded");
-        assert_eq!(after.range(Range::default()).expect("a page").entries, before.range(Range { at: Some(3), ..Range::default() }).expect("a page").entries);
+        assert_eq!(
+            after.range(Range::default()).expect("a page").entries,
+            before.range(Range { at: Some(3), ..Range::default() }).expect("a page").entries
+        );
         assert!(after.revision() > before.revision());
         assert!(matches!(after.events_after("", 3), Err(store::Error::Compacted(..))));
         let written = after.write(put("/c", "4")).await.expect("written");

@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_fleet_file_is_read() {
-        let fleet = FleetSpec::parse("seed: 7\nstores:\n- name: a\n  labels: {region: x}\n  nodes: 3\n  link: offline\n- name: b\n  clockSkew: -90s\n  link: {latency_ms: 300}\n");
+        let fleet = FleetSpec::parse(
+            "seed: 7\nstores:\n- name: a\n  labels: {region: x}\n  nodes: 3\n  link: offline\n- name: b\n  clockSkew: -90s\n  link: {latency_ms: 300}\n",
+        );
         let fleet = fleet.expect("a fleet");
         assert_eq!((fleet.seed, fleet.stores[0].nodes, fleet.stores[0].link), (7, 3, Quality::Offline));
         assert_eq!(fleet.stores[0].machines()[2].name, "a-node-3");

@@ -113,9 +113,10 @@ impl Inner {
         } else {
             causes.extend(crate::names::validate(&call.resource, meta::name(object)));
         }
-        causes.extend(schema::validate(&call.resource.schema, object, ""));
+        let lists = if call.resource.is_builtin() { schema::Lists::MayRepeat } else { schema::Lists::Distinct };
+        causes.extend(schema::validate_with(&call.resource.schema, object, "", lists));
         if call.resource.is_builtin() {
-            // Kinds' own rules follow the schema.
+            causes.extend(builtin::validate(&call.resource.gvk(), object, old));
         }
         if !causes.is_empty() {
             return Err(invalid(call, object, causes));

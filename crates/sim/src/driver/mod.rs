@@ -147,6 +147,7 @@ impl Driver {
         let Some(task) = self.dirty.pop_first() else { return };
         let now = self.clock.now();
         let plan = observe::decide(&self.world, &self.options, &task, now);
+        tracing::trace!(kind = %task.0, object = %task.1, actions = plan.actions.len(), again_at = ?plan.again_at, "decided");
         if let Some(at) = plan.again_at {
             self.look_again(task.clone(), at);
         }

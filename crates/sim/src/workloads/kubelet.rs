@@ -85,7 +85,7 @@ pub fn reconcile(seen: &Observed, now: Timestamp) -> Plan {
             advance(seen, container, is_fresh, started_at, now, &mut plan);
         }
         // The sidecars of a pod that has done its work end with it.
-        if pod.spec.restart_policy != "Always" && boxes.iter().filter(|c| c.role == Role::Main).all(|c| c.is_over(pod)) {
+        if is_task(pod) && boxes.iter().filter(|c| c.role == Role::Main).all(|c| c.is_over(pod)) {
             boxes.iter_mut().filter(|c| c.role == Role::Sidecar).for_each(|c| c.end(0, "Completed", now));
         }
     }
@@ -321,7 +321,7 @@ fn not_found(image: &str) -> String {
 
 fn watch_running(seen: &Observed, container: &mut Box, orders: &Orders, since: Timestamp, now: Timestamp, plan: &mut Plan) {
     // 1. Its end, by order or because it is a task.
-    let is_task = container.role == Role::Init || container.role == Role::Main && seen.pod.spec.restart_policy != "Always";
+    let is_task = container.role == Role::Init || container.role == Role::Main && is_task(seen.pod);
     let end = match orders.fault {
         Some(Fault::OomKilled) => Some((orders.run_for().unwrap_or(CRASH_AFTER), 137, "OOMKilled")),
         Some(Fault::CrashLoop) => Some((orders.run_for().unwrap_or(CRASH_AFTER), orders.exit_code.unwrap_or(1), "Error")),
@@ -354,6 +354,11 @@ fn watch_running(seen: &Observed, container: &mut Box, orders: &Orders, since: T
         let message = "Readiness probe failed: HTTP probe failed with statuscode: 503".to_owned();
         plan.warn(Kind::Pod, &seen.pod.metadata, "Unhealthy", message);
     }
+}
+
+/// Returns whether the pod is meant to end.
+fn is_task(pod: &Pod) -> bool {
+    matches!(pod.spec.restart_policy.as_str(), "Never" | "OnFailure")
 }
 
 /// Returns a time of the status as exactly as it is remembered.

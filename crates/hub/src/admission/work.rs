@@ -1,0 +1,129 @@
+//! ManifestWorks and the templates of ManifestWorkReplicaSets: what an agent could not apply is refused here.
+
+use std::collections::BTreeSet;
+
+use api::work::{GROUP, MANIFESTS_BYTES_MAX};
+use apimachinery::status::{Cause, Status};
+use apiserver::admission::{Admission, Ask, Attributes, Authorize};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{invalid, is_object_write, require};
+
+pub struct Works;
+
+#[async_trait]
+impl Admission for Works {
+    fn handles(&self, group: &str, resource: &str) -> bool {
+        group == GROUP && matches!(resource, "manifestworks" | "manifestworkreplicasets")
+    }
+
+    async fn admit(&self, _: &Attributes<'_>, _: &mut Value, _: &dyn Authorize) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Value>, authorize: &dyn Authorize) -> Result<(), Status> {
+        let Some(object) = object.filter(|_| is_object_write(attributes)) else { return Ok(()) };
+        let is_set = attributes.resource.gvr.resource == "manifestworkreplicasets";
+        let (path, at): (&str, fn(&Value) -> &Value) =
+            if is_set { ("spec.manifestWorkTemplate", |o| &o["spec"]["manifestWorkTemplate"]) } else { ("spec", |o| &o["spec"]) };
+        let (spec, before) = (at(object), attributes.old.map(at));
+        // A change of metadata is always possible: an agent must be able to take its finalizer from any work.
+        if before == Some(spec) {
+            return Ok(());
+        }
+        let causes = check(spec, path);
+        if !causes.is_empty() {
+            return Err(invalid(attributes, causes));
+        }
+        let executor = &spec["executor"];
+        if !executor.is_null() && before.is_none_or(|b| b["executor"] != *executor) {
+            let account = &executor["subject"]["serviceAccount"];
+            let name = format!(
+                "system:serviceaccount:{}:{}",
+                account["namespace"].as_str().unwrap_or_default(),
+                account["name"].as_str().unwrap_or_default()
+            );
+            let ask = Ask {
+                verb: "execute-as".into(),
+                group: GROUP.into(),
+                resource: "manifestworks".into(),
+                namespace: attributes.namespace.into(),
+                name: name.clone(),
+                ..Ask::default()
+            };
+            require(attributes, authorize, ask, &format!("have work done as {name}")).await?;
+        }
+        Ok(())
+    }
+}
+
+fn check(spec: &Value, path: &str) -> Vec<Cause> {
+    let field = format!("{path}.workload.manifests");
+    let manifests = spec["workload"]["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if manifests.is_empty() {
+        return vec![Cause::required(field, "a work needs at least one manifest")];
+    }
+    let size: usize = manifests.iter().map(|m| m.to_string().len()).sum();
+    if size > MANIFESTS_BYTES_MAX {
+        let text = format!("the manifests take {size} bytes; a work may have {MANIFESTS_BYTES_MAX}: divide it into several");
+        return vec![Cause { reason: "FieldValueTooLong", message: text, field }];
+    }
+    let mut causes = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (i, manifest) in manifests.iter().enumerate() {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &manifest["metadata"];
+        let at = format!("{field}[{i}]");
+        for name in ["apiVersion", "kind"] {
+            if text(&manifest[name]).is_empty() {
+                causes.push(Cause::required(format!("{at}.{name}"), ""));
+            }
+        }
+        if !text(&metadata["generateName"]).is_empty() {
+            let value = &metadata["generateName"];
+            causes.push(Cause::invalid(
+                format!("{at}.metadata.generateName"),
+                value,
+                "a manifest is applied again and again: give it a name",
+            ));
+        }
+        if text(&metadata["name"]).is_empty() {
+            causes.push(Cause::required(format!("{at}.metadata.name"), ""));
+            continue;
+        }
+        let identity = [&manifest["apiVersion"], &manifest["kind"], &metadata["namespace"], &metadata["name"]].map(text);
+        if !seen.insert(identity.clone()) {
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                message: format!("Duplicate value: {}", json!(identity.join("/"))),
+                field: at,
+            });
+        }
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(manifests: Value) -> Vec<String> {
+        check(&json!({"workload": {"manifests": manifests}}), "spec").into_iter().map(|c| c.field).collect()
+    }
+
+    #[test]
+    fn a_work_that_could_not_be_applied_is_refused() {
+        let good = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        assert!(fields(json!([good])).is_empty());
+        assert_eq!(fields(json!([])), ["spec.workload.manifests"]);
+        assert_eq!(fields(json!([good, good])), ["spec.workload.manifests[1]"]);
+        let generated = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "a-"}});
+        assert_eq!(
+            fields(json!([generated])),
+            ["spec.workload.manifests[0].metadata.generateName", "spec.workload.manifests[0].metadata.name"]
+        );
+        let large = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "x".repeat(600_000)}});
+        assert_eq!(fields(json!([large])), ["spec.workload.manifests"]);
+    }
+}

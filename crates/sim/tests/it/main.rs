@@ -1,0 +1,5 @@
+//! Simulated clusters as their clients see them: real API server, real clients, paused clock.
+
+mod lives;
+mod support;
+mod workloads;
