@@ -104,7 +104,15 @@ pub struct Hub {
     pub admin_token: String,
     pub records: Arc<dyn records::Records>,
     runtime: Runtime,
-    _scratch: Option<Arc<files::Scratch>>,
+    end: Arc<End>,
+}
+
+/// What stopping needs beyond ending the tasks.
+struct End {
+    endpoints: Endpoints,
+    clusters: Arc<admission::Clusters>,
+    close: Box<dyn Fn() + Send + Sync>,
+    _scratch: Option<files::Scratch>,
 }
 
 /// Starts a hub; it runs until [`Hub::stop`] or until the runtime stops.
@@ -140,7 +148,7 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     .await
     .map_err(StartError::Server)?;
     let client = api.client(admin);
-    clusters.use_client(client.clone());
+    clusters.use_client(Some(client.clone()));
     let context =
         crate::run(client.clone(), runtime.clone(), options.reconcilers).await.map_err(|error| StartError::Prepare(error.full()))?;
     let info = identity::ensure(&client).await.map_err(|error| StartError::Prepare(error.full()))?;
@@ -175,14 +183,20 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
         admin_token: kept.admin_token,
         records: kept.records,
         runtime,
-        _scratch: kept.scratch.map(Arc::new),
+        end: Arc::new(End { endpoints, clusters, close: kept.close, _scratch: kept.scratch }),
     })
 }
 
 impl Hub {
-    /// Ends all tasks and waits for them.
+    /// Ends all tasks, waits for them, and gives the directory free.
     pub async fn stop(&self) {
         self.runtime.stop().await;
+        self.end.endpoints.close();
+        self.end.clusters.use_client(None);
+        let end = self.end.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || (end.close)()).await {
+            tracing::error!(%error, "closing the store failed");
+        }
     }
 
     /// Returns the administrator's kubeconfig.
