@@ -124,9 +124,8 @@ fn one(schema: Option<&Schema>, value: &Value) -> Node {
     let mut node = Node::member();
     match (shape(schema, value), value) {
         (Shape::Map, Value::Object(object)) => {
-            for (name, value) in object {
-                node.below.insert(field_element(name), one(field(schema, name), value));
-            }
+            // Built at once: keys come sorted.
+            node.below.nodes = object.iter().map(|(name, value)| (field_element(name), one(field(schema, name), value))).collect();
         }
         (Shape::List, list) => {
             let Some(schema) = schema else { return node };

@@ -135,7 +135,7 @@ impl FieldSet {
     }
 
     /// Writes `fieldsV1`.
-    pub fn to_fields_v1(&self) -> Value {
+    pub fn into_fields_v1(self) -> Value {
         Value::Object(write(self, false))
     }
 }
@@ -153,15 +153,10 @@ fn read(object: &Map<String, Value>, depth: usize) -> Result<FieldSet, String> {
     Ok(set)
 }
 
-fn write(set: &FieldSet, is_member: bool) -> Map<String, Value> {
-    let mut object = Map::new();
-    if is_member && !set.is_empty() {
-        object.insert(".".to_owned(), Value::Object(Map::new()));
-    }
-    for (element, node) in &set.nodes {
-        object.insert(element.to_string(), Value::Object(write(&node.below, node.is_member)));
-    }
-    object
+fn write(set: FieldSet, is_member: bool) -> Map<String, Value> {
+    let dot = (is_member && !set.is_empty()).then(|| (".".to_owned(), Value::Object(Map::new())));
+    let below = set.nodes.into_iter().map(|(element, node)| (element.into_string(), Value::Object(write(node.below, node.is_member))));
+    dot.into_iter().chain(below).collect()
 }
 
 /// Returns the one spelling of a path element.
@@ -229,8 +224,8 @@ mod tests {
             ]
         );
         assert_eq!(parsed.len(), 6);
-        assert_eq!(set(parsed.to_fields_v1()), parsed);
-        assert!(parsed.to_fields_v1()["f:spec"]["f:ports"].get("k:{\"name\":\"a\",\"port\":80}").is_some());
+        assert_eq!(set(parsed.clone().into_fields_v1()), parsed);
+        assert!(parsed.into_fields_v1()["f:spec"]["f:ports"].get("k:{\"name\":\"a\",\"port\":80}").is_some());
     }
 
     #[test]

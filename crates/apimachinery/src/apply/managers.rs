@@ -106,7 +106,7 @@ impl Managers {
         if self.entries.is_empty() {
             metadata.remove("managedFields");
         } else {
-            metadata.insert("managedFields".to_owned(), self.entries.iter().map(written).collect());
+            metadata.insert("managedFields".to_owned(), self.entries.into_iter().map(written).collect());
         }
     }
 
@@ -158,7 +158,7 @@ fn read(value: &Value) -> Result<Entry, String> {
     Ok(Entry { manager: text("manager"), operation, api_version: text("apiVersion"), subresource: text("subresource"), time, fields })
 }
 
-fn written(entry: &Entry) -> Value {
+fn written(entry: Entry) -> Value {
     let mut object = Map::new();
     let mut put = |name: &str, text: &str| {
         if !text.is_empty() {
@@ -171,7 +171,7 @@ fn written(entry: &Entry) -> Value {
     put("operation", entry.operation.name());
     put("subresource", &entry.subresource);
     put("time", entry.time.as_deref().unwrap_or(""));
-    object.insert("fieldsV1".to_owned(), entry.fields.to_fields_v1());
+    object.insert("fieldsV1".to_owned(), entry.fields.into_fields_v1());
     Value::Object(object)
 }
 

@@ -253,7 +253,7 @@ impl Writer<'_> {
             operation,
             api_version: self.api_version.to_owned(),
             subresource: self.subresource.to_owned(),
-            time: Some(self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            time: Some(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now).to_string()),
             fields,
         }
     }

@@ -188,6 +188,13 @@ fn applying_twice_changes_nothing_not_even_times() {
 }
 
 #[test]
+fn times_are_whole_seconds() {
+    let now = Timestamp::from_millisecond(1_700_000_000_999).unwrap();
+    let object = update(&schema(None), None, whole(&json!({"spec": {"replicas": 1}})), &Writer { now, ..writer("a", 0) });
+    assert_eq!(object["metadata"]["managedFields"][0]["time"], "2023-11-14T22:13:20Z");
+}
+
+#[test]
 fn conflicts_are_causes_of_a_409() {
     let schema = schema(None);
     let live = update(&schema, None, whole(&json!({"spec": {"replicas": 1}})), &writer("kubectl", 0));
