@@ -21,7 +21,7 @@ pub(super) struct Seen {
     pub live: BTreeMap<Key, Live>,
     pub has_namespace: bool,
     /// Why the wishes may be old.
-    pub stale: Option<String>,
+    pub stale: Option<Failure>,
     pub next_look: Duration,
 }
 
@@ -64,7 +64,7 @@ impl GitOps {
         if known.commit.is_none() && !known.has_looked {
             return Ok(Sight::Waiting);
         }
-        let stale = known.failure.as_ref().filter(|f| f.may_pass && known.commit.is_some()).map(|f| f.message.clone());
+        let stale = known.failure.clone().filter(|_| known.commit.is_some());
         let rendered = match (&known.commit, &known.failure) {
             (Some(commit), _) => self.rendered(owner, app, &instance, &place, commit).await,
             (None, Some(failure)) => Err(failure.message.clone()),

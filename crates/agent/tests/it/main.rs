@@ -1,0 +1,3 @@
+//! The agent against our own API server, in process.
+
+mod gitops;
