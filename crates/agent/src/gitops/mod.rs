@@ -131,13 +131,13 @@ pub fn start(mut options: Options) {
         if let Some(notices) = notices {
             runtime.spawn("gitops notices", heed(engine.follower.clone(), notices));
         }
-        let complete = engine.options.complete.clone();
+        engine.report_all();
+        (engine.options.complete)();
         let controller = controller.watches(&applications, |change| vec![change.key.clone()]);
         controller.run(WORKERS, move |key| {
             let engine = engine.clone();
-            async move { engine.reconcile(&key).await }
+            async move { Box::pin(engine.reconcile(&key)).await }
         });
-        complete();
     });
 }
 
@@ -214,7 +214,7 @@ impl GitOps {
         if any.is_being_deleted() {
             return self.delete(key, &owner, &any, &app).await;
         }
-        self.sync(key, &owner, &any, app).await
+        Box::pin(self.sync(key, &owner, &any, app)).await
     }
 
     /// Observe, decide, act, report.
@@ -225,7 +225,7 @@ impl GitOps {
         {
             self.verdicts.forget(&rendered);
         }
-        let observe::Sight::Seen(seen) = self.observe(owner, &app, is_refresh).await? else {
+        let observe::Sight::Seen(seen) = Box::pin(self.observe(owner, &app, is_refresh)).await? else {
             self.report(key, &app, Engine::Native);
             return Ok(Next::OnChange);
         };
@@ -317,6 +317,16 @@ impl GitOps {
         }
     }
 
+    /// Reports all Applications as they are written, so that the hub may drop what is not among them.
+    fn report_all(&self) {
+        let now = self.options.runtime.clock.now();
+        for any in self.applications.list() {
+            if let Ok(app) = any.parse() {
+                self.report(&AppKey::of(any.as_ref()), &app, self.ownership.engine(&app, now));
+            }
+        }
+    }
+
     fn forget(&self, key: &AppKey, owner: &str) {
         self.watches.unwant(owner);
         self.rendered.lock().remove(owner);
@@ -343,7 +353,7 @@ fn say_stale(status: &mut ApplicationStatus, app: &Application, failure: &Failur
     status.conditions.push(ApplicationCondition { type_: type_.to_owned(), message, last_transition_time });
 }
 
-fn as_desired(seen: &Result<(Arc<Rendered>, BTreeMap<gitops::Key, gitops::Verdict>), String>) -> Result<Desired<'_>, String> {
+fn as_desired(seen: &observe::Wishes) -> Result<Desired<'_>, String> {
     let (rendered, verdicts) = seen.as_ref().map_err(Clone::clone)?;
     let source_type = match rendered.tool {
         render::Tool::Directory => "Directory",

@@ -13,11 +13,14 @@ use super::follower::Place;
 use super::sources::Failure;
 use super::{Error, GitOps};
 
+/// What a revision renders to and how the server takes it, or why nobody knows.
+pub(super) type Wishes = Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>;
+
 /// What is known when the plan is made; it borrows from nothing.
 pub(super) struct Seen {
     pub instance: String,
-    pub desired: Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>,
-    pub operation_desired: Option<Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>>,
+    pub desired: Wishes,
+    pub operation_desired: Option<Wishes>,
     pub live: BTreeMap<Key, Live>,
     pub has_namespace: bool,
     /// Why the wishes may be old.
@@ -91,7 +94,7 @@ impl GitOps {
         rendered: Result<Arc<Rendered>, String>,
         live: &BTreeMap<Key, Live>,
         app: &Application,
-    ) -> Result<Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>, Error> {
+    ) -> Result<Wishes, Error> {
         match rendered {
             Ok(rendered) => {
                 let verdicts = self.verdicts.of(&self.options.local, &self.served, &rendered, live, app).await?;
