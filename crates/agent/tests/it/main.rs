@@ -1,5 +1,6 @@
 //! The agent between two API servers of ours, in one process.
 
+mod gitops;
 mod hub;
 mod registration;
 mod reports;
