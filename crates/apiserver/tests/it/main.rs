@@ -1,4 +1,7 @@
-//! The server as its clients see it, in process.
+//! The server as its clients see it: in process, over TLS, and with tools people use.
 
 mod basics;
+mod helm;
+mod kubectl;
+mod script;
 mod support;
