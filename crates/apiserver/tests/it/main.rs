@@ -4,4 +4,5 @@ mod basics;
 mod helm;
 mod kubectl;
 mod script;
+mod history;
 mod support;
