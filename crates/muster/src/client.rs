@@ -9,7 +9,8 @@ use kube::config::Kubeconfig;
 use serde::de::DeserializeOwned;
 use tunnel::{Connection, Connector, TlsConnector};
 
-use crate::layout::Layout;
+use crate::layout::{Layout, Part};
+use crate::process;
 
 /// The largest page asked of the read model.
 const PAGE: usize = 500;
@@ -37,7 +38,10 @@ impl Target {
             None => {
                 let layout = self.layout();
                 layout.existing()?;
-                Hub::connect(&layout.kubeconfig())
+                if !layout.kubeconfig().exists() && !process::is_running(&layout, Part::Hub) {
+                    bail!("{}", not_running(&layout));
+                }
+                Ok(Hub { layout: Some(layout.clone()), ..Hub::connect(&layout.kubeconfig())? })
             }
         }
     }
@@ -47,13 +51,17 @@ impl Target {
 #[derive(Clone)]
 pub struct Hub {
     connection: Connection,
+    kubeconfig: PathBuf,
+    /// The fleet whose hub it is, if it is one of `muster up`.
+    layout: Option<Layout>,
 }
 
 impl Hub {
     pub fn connect(kubeconfig: &Path) -> anyhow::Result<Self> {
-        let config = Kubeconfig::read_from(kubeconfig).with_context(|| format!("failed to read the kubeconfig {}", kubeconfig.display()))?;
+        let config =
+            Kubeconfig::read_from(kubeconfig).with_context(|| format!("failed to read the kubeconfig {}", kubeconfig.display()))?;
         let connection = TlsConnector.connect(&config).with_context(|| format!("kubeconfig {}", kubeconfig.display()))?;
-        Ok(Self { connection })
+        Ok(Self { connection, kubeconfig: kubeconfig.to_owned(), layout: None })
     }
 
     pub fn client(&self) -> kube::Client {
@@ -63,16 +71,32 @@ impl Hub {
     /// Returns a document; a refusal is an error with the hub's words.
     pub async fn get(&self, path: &str, accept: &str) -> anyhow::Result<serde_json::Value> {
         let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(tunnel::body::empty())?;
-        let response = tunnel::send(&self.connection.http, request).await.map_err(|e| anyhow!("the hub cannot be reached: {e}"))?;
+        let response = tunnel::send(&self.connection.http, request).await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
-        let bytes = tunnel::body::collect(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|e| anyhow!("the hub's answer ended early: {e}"))?;
+        let bytes = tunnel::body::collect(response.into_body(), ANSWER_BYTES_MAX)
+            .await
+            .map_err(|e| anyhow!("the hub's answer ended early: {e}"))?;
         let value: serde_json::Value =
             serde_json::from_slice(&bytes).unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         if !status.is_success() {
             let said = value["message"].as_str().or(value.as_str()).unwrap_or("no reason given").to_owned();
+            if status == http::StatusCode::UNAUTHORIZED {
+                bail!(
+                    "the hub does not accept the credential in {}: {said}; it is of another hub, expired or revoked: get a new kubeconfig",
+                    self.kubeconfig.display()
+                );
+            }
             bail!("the hub answered {status}: {said}");
         }
         Ok(value)
+    }
+
+    /// Says why a hub of this machine does not answer, where that can be known.
+    fn unreachable(&self, error: &dyn std::fmt::Display) -> anyhow::Error {
+        match &self.layout {
+            Some(layout) if !process::is_running(layout, Part::Hub) => anyhow!("{}", not_running(layout)),
+            _ => anyhow!("the hub cannot be reached: {error}; check the server in {}", self.kubeconfig.display()),
+        }
     }
 
     /// Returns all rows of a read model endpoint, page by page.
@@ -92,6 +116,12 @@ impl Hub {
     }
 }
 
+fn not_running(layout: &Layout) -> String {
+    format!("the hub of {} is not running; `muster up --dir {}` resumes it", layout.dir.display(), layout.dir.display())
+}
+
 fn percent_encode(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }

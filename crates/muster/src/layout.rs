@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+
+const FLEET_LOCK: &str = "fleet.lock";
 
 /// The directory that `muster up` makes.
 #[derive(Clone, Debug)]
@@ -17,6 +19,25 @@ pub struct Fleet {
     /// The hub's API; Git is served on the next port, the stores' APIs on those after.
     pub port: u16,
     pub stores: u32,
+}
+
+/// How far above the hub's port the stores' begin.
+pub const FIRST_STORE: u16 = 10;
+
+impl Fleet {
+    pub fn git_port(&self) -> u16 {
+        self.port.saturating_add(1)
+    }
+
+    pub fn first_store_port(&self) -> u16 {
+        self.port.saturating_add(FIRST_STORE)
+    }
+
+    /// One below the first for a fleet without stores.
+    pub fn last_store_port(&self) -> u16 {
+        let stores = u16::try_from(self.stores).unwrap_or(u16::MAX);
+        (self.first_store_port() - 1).saturating_add(stores)
+    }
 }
 
 /// The processes of a fleet.
@@ -35,6 +56,15 @@ impl Part {
             Self::Git => "git",
             Self::Hub => "hub",
             Self::Sim => "sim",
+        }
+    }
+
+    /// As people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Git => "Git",
+            Self::Hub => "the hub",
+            Self::Sim => "the stores",
         }
     }
 }
@@ -56,6 +86,16 @@ impl Layout {
 
     pub fn pid(&self, part: Part) -> PathBuf {
         self.dir.join(format!("{}.pid", part.name()))
+    }
+
+    /// Held by the process of a part for as long as it lives.
+    pub fn lock(&self, part: Part) -> PathBuf {
+        self.dir.join(format!("{}.lock", part.name()))
+    }
+
+    /// Held by a command that starts or ends processes.
+    pub fn fleet_lock(&self) -> PathBuf {
+        self.dir.join(FLEET_LOCK)
     }
 
     pub fn log(&self, part: Part) -> PathBuf {
@@ -89,7 +129,16 @@ impl Layout {
     pub fn fleet(&self) -> anyhow::Result<Option<Fleet>> {
         let path = self.fleet_file();
         match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?)),
+            Ok(bytes) => {
+                let damaged = || {
+                    format!(
+                        "{} is damaged: write it anew as {{\"port\": 7443, \"stores\": 5}}, or remove the fleet with `muster down --dir {}`",
+                        path.display(),
+                        self.dir.display()
+                    )
+                };
+                Ok(Some(serde_json::from_slice(&bytes).with_context(damaged)?))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("failed to read {}", path.display())),
         }
@@ -97,15 +146,41 @@ impl Layout {
 
     /// Returns what the fleet was started with, or says how to start one.
     pub fn existing(&self) -> anyhow::Result<Fleet> {
-        self.fleet()?.with_context(|| format!("there is no fleet in {}; start one with `muster up --dir {}`", self.dir.display(), self.dir.display()))
+        self.fleet()?.with_context(|| {
+            format!("there is no fleet in {}; start one with `muster up --dir {}`", self.dir.display(), self.dir.display())
+        })
     }
 
-    /// Makes the directory and remembers the fleet.
+    /// Whether a fleet is or was here, readable or not.
+    pub fn is_used(&self) -> bool {
+        self.fleet_file().exists()
+    }
+
+    /// Makes the directory; refuses one with something else in it, since `muster down` removes all of it.
+    pub fn claim(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.dir).with_context(|| format!("failed to make {}", self.dir.display()))?;
+        let entries = std::fs::read_dir(&self.dir).with_context(|| format!("failed to read {}", self.dir.display()))?;
+        let foreign = entries.filter_map(Result::ok).map(|entry| entry.file_name()).find(|name| name != FLEET_LOCK);
+        match foreign {
+            Some(name) if !self.is_used() => {
+                bail!(
+                    "--dir: {} holds no fleet but other things, such as {}: name a directory that is new or empty",
+                    self.dir.display(),
+                    name.display()
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers the fleet and makes the directories of its parts.
     pub fn create(&self, fleet: &Fleet) -> anyhow::Result<()> {
-        for dir in [self.dir.clone(), self.dir.join("logs"), self.hub(), self.repos(), self.stores()] {
+        self.claim()?;
+        write_whole(&self.fleet_file(), &serde_json::to_vec_pretty(fleet)?, 0o644)?;
+        for dir in [self.dir.join("logs"), self.hub(), self.repos(), self.stores()] {
             std::fs::create_dir_all(&dir).with_context(|| format!("failed to make {}", dir.display()))?;
         }
-        write_whole(&self.fleet_file(), &serde_json::to_vec_pretty(fleet)?, 0o644)
+        Ok(())
     }
 }
 

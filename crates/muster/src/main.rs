@@ -8,6 +8,7 @@ mod commands;
 mod layout;
 mod process;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +16,11 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = commands::Arguments::parse();
-    tracing_subscriber::fmt().with_env_filter(arguments.log.as_str()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(arguments.log.as_str())
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     pki::tls::install_provider();
     match commands::run(arguments.command).await {
         Ok(code) => code,

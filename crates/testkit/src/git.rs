@@ -53,6 +53,7 @@ impl GitServer {
             url: format!("http://{}/{name}.git", self.address),
             file_url: format!("file://{}", bare.display()),
             branch: branch.to_owned(),
+            bare: bare.clone(),
             work,
         };
         repository.write(files);
@@ -74,6 +75,7 @@ pub struct Repository {
     /// The same without a server between: for virtual time, which does not wait for sockets.
     pub file_url: String,
     branch: String,
+    bare: PathBuf,
     work: PathBuf,
 }
 
@@ -83,6 +85,13 @@ impl Repository {
         self.write(files);
         run(&self.work, &["push", "-q", "origin", &self.branch]);
         self.head()
+    }
+
+    /// Takes the repository away from all who read it, or gives it back; commits wait meanwhile.
+    pub fn set_away(&self, is_away: bool) {
+        let elsewhere = self.bare.with_extension("away");
+        let (from, to) = if is_away { (&self.bare, &elsewhere) } else { (&elsewhere, &self.bare) };
+        std::fs::rename(from, to).expect("renamed");
     }
 
     pub fn head(&self) -> String {

@@ -1,10 +1,11 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 use sim::FleetSpec;
 use sim::link::Quality;
 use testkit::git::GitServer;
-use testkit::{Fleet, apply, delete, eventually_within, get};
+use testkit::{Fleet, apply, delete, eventually_within, get, list};
 
 fn manifest(image: &str) -> String {
     format!(
@@ -116,10 +117,42 @@ async fn a_store_offline_during_a_push_catches_up_straight_to_the_newest() {
 
 #[tokio::test(start_paused = true)]
 async fn with_hub_and_git_gone_a_deleted_deployment_comes_back() {
-    let (fleet, server, _repository) = following().await;
+    let (fleet, server, repository) = following().await;
     fleet.set_links(Quality::Offline);
+    repository.set_away(true);
     drop(server);
-    let store = fleet.store("store-0001").client();
+    comes_back(&fleet, "store-0001").await;
+    fleet.stop().await;
+}
+
+/// The hub is there, and has nothing to read: stores keep what they have and say why there is nothing newer.
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_is_away_is_shown_and_holds_nothing_up() {
+    let (fleet, _server, repository) = following().await;
+    let before = repository.head();
+    repository.set_away(true);
+    let message = async |store: &str| {
+        let conditions = application(&fleet, store).await["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().filter_map(|c| c["message"].as_str().map(str::to_owned)).collect::<Vec<_>>().join("; ")
+    };
+    let took = eventually_within(Duration::from_secs(600), "the Application says so", async || {
+        message("store-0001").await.contains(repository.file_url.as_str())
+    })
+    .await;
+    println!("after {took:?} of virtual time: {}", message("store-0001").await);
+    comes_back(&fleet, "store-0001").await;
+    assert_eq!(application(&fleet, "store-0001").await["status"]["sync"]["revision"], *before);
+
+    repository.set_away(false);
+    let commit = repository.commit(&[("web/deployment.yaml", &manifest("shop/web:2"))]);
+    let took = eventually_within(Duration::from_secs(300), "all are at the newest", async || all_live(&fleet, &commit).await).await;
+    println!("the commit is live {took:?} of virtual time after the repository is back");
+    assert_eq!(message("store-0001").await, "");
+    fleet.stop().await;
+}
+
+async fn comes_back(fleet: &Fleet, store: &str) {
+    let store = fleet.store(store).client();
     delete(&store, "apps/v1", "Deployment", Some("shop"), "web").await;
     let took = eventually_within(Duration::from_secs(10), "back", async || {
         let found = get(&store, "apps/v1", "Deployment", Some("shop"), "web").await;
@@ -127,5 +160,59 @@ async fn with_hub_and_git_gone_a_deleted_deployment_comes_back() {
     })
     .await;
     println!("back after {took:?} of virtual time");
+}
+
+/// What a run decided, down to the names that were drawn at random.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    /// By store: pods with node and image.
+    pods: BTreeMap<String, BTreeSet<(String, String, String)>>,
+    /// By store: commits in the order in which they were deployed, and what the Application ended as.
+    applications: BTreeMap<String, (Vec<String>, String, String)>,
+    /// Clusters that the placement chose, in its order.
+    decisions: Vec<Value>,
+}
+
+/// A day of a fleet: a commit, a store that misses it, a broken release that is taken back.
+async fn a_day() -> Outcome {
+    let (fleet, _server, repository) = following().await;
+    fleet.store("store-0002").set_link(Quality::Offline);
+    let second = repository.commit(&[("web/deployment.yaml", &manifest("shop/web:2"))]);
+    eventually_within(Duration::from_secs(60), "live", async || is_live(&fleet, "store-0005", &second).await).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let broken = repository.commit(&[("web/deployment.yaml", &manifest("shop/web:3-broken"))]);
+    eventually_within(Duration::from_secs(60), "not healthy", async || {
+        let status = application(&fleet, "store-0001").await["status"].clone();
+        status["sync"]["revision"] == *broken && status["health"]["status"] != "Healthy"
+    })
+    .await;
+    fleet.store("store-0002").set_link(Quality::Online);
+    let last = repository.commit(&[("web/deployment.yaml", &manifest("shop/web:4"))]);
+    eventually_within(Duration::from_secs(300), "all are at the last", async || all_live(&fleet, &last).await).await;
+    // Old pods end within their grace period.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let mut outcome = Outcome { pods: BTreeMap::new(), applications: BTreeMap::new(), decisions: Vec::new() };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for store in fleet.stores.stores() {
+        let name = store.spec().name.clone();
+        let pods = list(&store.client(), "v1", "Pod", Some("shop")).await;
+        let pod =
+            |pod: &Value| (text(&pod["metadata"]["name"]), text(&pod["spec"]["nodeName"]), text(&pod["spec"]["containers"][0]["image"]));
+        outcome.pods.insert(name.clone(), pods.iter().map(pod).collect());
+        let status = application(&fleet, &name).await["status"].clone();
+        let history = status["history"].as_array().into_iter().flatten().map(|entry| text(&entry["revision"])).collect();
+        outcome.applications.insert(name, (history, text(&status["sync"]["status"]), text(&status["health"]["status"])));
+    }
+    let decisions = list(&fleet.hub.client(), "cluster.open-cluster-management.io/v1beta1", "PlacementDecision", Some("apps")).await;
+    outcome.decisions = decisions.iter().map(|decision| decision["status"]["decisions"].clone()).collect();
     fleet.stop().await;
+    outcome
+}
+
+/// Decisions and outcomes are the same with the same seed. Keys, certificates and instants are not: keys are
+/// drawn by the TLS library, and Git is read by threads that the virtual clock waits for but does not order.
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_decisions_and_outcomes() {
+    let (first, second) = (a_day().await, a_day().await);
+    assert_eq!(first, second);
 }

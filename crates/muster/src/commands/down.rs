@@ -21,11 +21,13 @@ pub struct Down {
 impl Down {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let layout = Layout::new(&self.dir);
-        if layout.fleet()?.is_none() {
+        // A damaged description is no reason to leave processes behind.
+        if !layout.is_used() {
             eprintln!("there is no fleet in {}", layout.dir.display());
             return Ok(ExitCode::SUCCESS);
         }
-        stop_all(&layout)?;
+        let turn = process::turn(&layout)?;
+        stop(&turn, &layout, &Part::ALL)?;
         if !self.keep_data {
             std::fs::remove_dir_all(&layout.dir).with_context(|| format!("failed to remove {}", layout.dir.display()))?;
             eprintln!("removed {}", layout.dir.display());
@@ -34,11 +36,11 @@ impl Down {
     }
 }
 
-/// Ends all processes of a fleet, stores first: what they have to report, the hub still takes.
-pub fn stop_all(layout: &Layout) -> anyhow::Result<()> {
-    for part in [Part::Sim, Part::Hub, Part::Git] {
-        if process::stop(layout, part)? {
-            eprintln!("stopped {}", part.name());
+/// Ends processes of a fleet, stores first: what they have to report, the hub still takes.
+pub fn stop(turn: &process::Turn, layout: &Layout, parts: &[Part]) -> anyhow::Result<()> {
+    for part in [Part::Sim, Part::Hub, Part::Git].into_iter().filter(|part| parts.contains(part)) {
+        if process::stop(turn, layout, part)? {
+            eprintln!("stopped {}", part.title());
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use kube::config::Kubeconfig;
 use tokio::net::TcpListener;
 use tunnel::TlsConnector;
 
-use crate::layout::{Fleet, Layout, write_whole};
+use crate::layout::{Layout, write_whole};
 
 /// How long a bootstrap kubeconfig lets clusters join; every start makes a new one.
 const BOOTSTRAP_HOURS: i64 = 24 * 7;
@@ -76,7 +76,9 @@ async fn serve_git(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
                     let git = git.clone();
                     async move { Ok::<_, std::convert::Infallible>(git.handle(request).await) }
                 });
-                let served = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                let served = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
                 if let Err(error) = served {
                     tracing::debug!(%error, "connection ended");
                 }
@@ -112,21 +114,6 @@ async fn serve_stores(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> 
     let access = sim::HubAccess { connector: Arc::new(TlsConnector), bootstrap };
     let options = sim::FleetOptions { dir: Some(layout.stores()), hub: Some(access), first_port: Some(fleet.first_store_port()) };
     let stores = sim::Fleet::start(runtime, sim::FleetSpec::plain(fleet.stores), options).await?;
-    for store in stores.stores() {
-        if let Some(kubeconfig) = store.kubeconfig() {
-            write_whole(&layout.stores().join(&store.spec().name).join("kubeconfig"), kubeconfig.as_bytes(), 0o600)?;
-        }
-    }
     asked_to_stop().await?;
     stores.stop().await.map_err(|error| anyhow!(error))
-}
-
-impl Fleet {
-    pub fn git_port(&self) -> u16 {
-        self.port + 1
-    }
-
-    pub fn first_store_port(&self) -> u16 {
-        self.port + 10
-    }
 }

@@ -37,7 +37,10 @@ pub fn make_repository(layout: &Layout) -> anyhow::Result<()> {
     }
     git(&work, &["init", "--quiet", "--initial-branch=main"])?;
     git(&work, &["add", "."])?;
-    git(&work, &["-c", "user.name=muster", "-c", "user.email=muster@localhost", "commit", "--quiet", "--message", "hello: the first application"])?;
+    git(
+        &work,
+        &["-c", "user.name=muster", "-c", "user.email=muster@localhost", "commit", "--quiet", "--message", "hello: the first application"],
+    )?;
     // Named last, so that a repository that is there is whole.
     let next = layout.repos().join("first.git");
     let _ = std::fs::remove_dir_all(&next);
@@ -49,7 +52,12 @@ pub fn make_repository(layout: &Layout) -> anyhow::Result<()> {
 }
 
 fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("git").args(arguments).current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").output().context("failed to run git: is it installed?")?;
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .context("failed to run git: is it installed?")?;
     if !output.status.success() {
         bail!("git {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

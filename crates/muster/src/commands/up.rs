@@ -1,20 +1,23 @@
 //! `muster up`: a hub, Git and stores, as processes.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::{down, start, status};
 use crate::client::Hub;
-use crate::layout::{Fleet, Layout, Part};
-use crate::process;
+use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
+use crate::process::{self, Turn};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const TELL_EVERY: Duration = Duration::from_millis(300);
 
 #[derive(Args)]
 pub struct Up {
@@ -22,7 +25,7 @@ pub struct Up {
     #[arg(long, default_value = ".muster", env = "MUSTER_DIR")]
     dir: PathBuf,
     /// Port of the hub's API on 127.0.0.1; Git is on the next, the stores' APIs from ten above. [default: 7443]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: Option<u16>,
     /// How many stores to simulate. [default: 5]
     #[arg(long)]
@@ -37,107 +40,226 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut end = End::listen()?;
         let layout = Layout::new(&self.dir);
-        let fleet = self.fleet(&layout)?;
+        layout.claim()?;
+        let turn = process::turn(&layout)?;
+        let known = layout.fleet()?;
+        let fleet = self.fleet(&layout, known)?;
         layout.create(&fleet)?;
-        let started = self.start_parts(&layout, &fleet).await;
-        if let Err(error) = started {
-            down::stop_all(&layout)?;
-            return Err(error);
+        let mut started = Vec::new();
+        let outcome = tokio::select! {
+            outcome = self.start_parts(&turn, &layout, &fleet, &mut started) => outcome.map(|()| true),
+            () = end.asked() => Ok(false),
+        };
+        if !matches!(outcome, Ok(true)) {
+            // What ran before goes on.
+            down::stop(&turn, &layout, &started)?;
+            outcome?;
+            return Ok(ExitCode::FAILURE);
         }
+        drop(turn);
         println!("hub:    https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
         println!("git:    {}", fleet.repo_url());
         println!("stores: {} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        let watched = self.watch(&layout, &fleet).await;
+        let watched = watch(&layout, &fleet, &mut end).await;
         eprintln!();
-        down::stop_all(&layout)?;
+        down::stop(&process::turn(&layout)?, &layout, &Part::ALL)?;
         watched?;
+        let dir = layout.dir.display();
+        eprintln!("data stay in {dir}: `muster up --dir {dir}` goes on with them, `muster down --dir {dir}` removes them");
         Ok(ExitCode::SUCCESS)
     }
 
     /// Returns the fleet of the directory, changed as asked.
-    fn fleet(&self, layout: &Layout) -> anyhow::Result<Fleet> {
-        let known = layout.fleet()?;
-        let known_port = known.as_ref().map(|f| f.port);
-        let port = self.port.or(known_port).unwrap_or(7443);
-        if known_port.is_some_and(|known| known != port) && Part::ALL.iter().any(|part| process::running(layout, *part).is_some()) {
-            bail!("--port: the fleet in {} runs on port {}; end it first with `muster down --keep-data`", layout.dir.display(), known_port.unwrap_or(port));
+    fn fleet(&self, layout: &Layout, known: Option<Fleet>) -> anyhow::Result<Fleet> {
+        let dir = layout.dir.display();
+        let fleet = Fleet {
+            port: self.port.or(known.as_ref().map(|f| f.port)).unwrap_or(7443),
+            stores: self.stores.or(known.as_ref().map(|f| f.stores)).unwrap_or(5),
+        };
+        if let Some(known) = &known {
+            if known.port != fleet.port {
+                bail!(
+                    "--port: the clusters of the fleet in {dir} know their hub on port {}: leave --port out, or begin anew after `muster down --dir {dir}`",
+                    known.port
+                );
+            }
+            if known.stores > fleet.stores {
+                bail!(
+                    "--stores: the fleet in {dir} has {} stores already and does not shrink: leave --stores out, or begin anew after `muster down --dir {dir}`",
+                    known.stores
+                );
+            }
+            if known.stores != fleet.stores && process::is_running(layout, Part::Sim) {
+                bail!("--stores: {} stores run; end them first with `muster down --keep-data --dir {dir}`", known.stores);
+            }
         }
-        let stores = self.stores.or(known.map(|f| f.stores)).unwrap_or(5);
-        let room = u32::from(u16::MAX - port.saturating_add(10));
-        if stores > room {
-            bail!("--stores: {stores} stores need as many ports above {port}; there are {room}: choose a lower --port");
+        let room = u32::from(u16::MAX).saturating_sub(u32::from(fleet.port) + u32::from(FIRST_STORE));
+        if fleet.stores > room {
+            bail!("--stores: {} stores need as many ports above {}; there are {room}: choose a lower --port", fleet.stores, fleet.port);
         }
-        Ok(Fleet { port, stores })
+        Ok(fleet)
     }
 
-    async fn start_parts(&self, layout: &Layout, fleet: &Fleet) -> anyhow::Result<()> {
+    async fn start_parts(&self, turn: &Turn, layout: &Layout, fleet: &Fleet, started: &mut Vec<Part>) -> anyhow::Result<()> {
+        check_ports(layout, fleet)?;
         start::make_repository(layout)?;
-        process::start(layout, Part::Git, &self.process_log)?;
-        if process::start(layout, Part::Hub, &self.process_log)? {
-            // What an earlier hub left says nothing about this one.
-            eprintln!("starting the hub");
-        }
+        let mut start = |part, what: &str| -> anyhow::Result<()> {
+            if process::start(turn, layout, part, &self.process_log)? {
+                started.push(part);
+                eprintln!("starting {what}");
+            }
+            Ok(())
+        };
+        start(Part::Git, "Git")?;
+        start(Part::Hub, "the hub")?;
+        answers(layout, Part::Git, fleet.git_port()).await?;
         let hub = ready(layout).await?;
         start::apply(&hub.client(), fleet).await?;
-        if process::start(layout, Part::Sim, &self.process_log)? {
-            eprintln!("starting {} stores", fleet.stores);
+        start(Part::Sim, &format!("{} stores", fleet.stores))?;
+        if fleet.stores > 0 {
+            answers(layout, Part::Sim, fleet.first_store_port()).await?;
         }
         Ok(())
     }
+}
 
-    /// Tells how the fleet is until Ctrl-C, or until a process ends by itself.
-    async fn watch(&self, layout: &Layout, fleet: &Fleet) -> anyhow::Result<()> {
-        let hub = Hub::connect(&layout.kubeconfig())?;
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let begun = Instant::now();
-        let mut said = String::new();
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
-                () = tokio::time::sleep(Duration::from_millis(300)) => {}
+/// Tells how the fleet is until somebody asks to end it, or until a process ends by itself.
+async fn watch(layout: &Layout, fleet: &Fleet, end: &mut End) -> anyhow::Result<()> {
+    let hub = Hub::connect(&layout.kubeconfig())?;
+    let begun = Instant::now();
+    let mut said = String::new();
+    loop {
+        for part in Part::ALL {
+            if !process::is_running(layout, part) {
+                bail!("the {} process ended; its last words:\n{}", part.name(), process::last_words(layout, part));
             }
-            for part in Part::ALL {
-                if process::running(layout, part).is_none() {
-                    bail!("the {} process ended; its last words:\n{}", part.name(), process::last_words(layout, part));
-                }
-            }
-            let line = match status::look(&hub).await {
-                Ok(seen) => status::missing(&seen, fleet.stores as usize).unwrap_or_else(|| {
-                    format!("all {} clusters Available, all {} Applications Synced and Healthy", seen.clusters.len(), seen.apps.len())
-                }),
-                Err(error) => format!("{error:#}"),
-            };
-            if line != said {
-                eprintln!("{:>6.1} s  {line}", begun.elapsed().as_secs_f64());
-                said = line;
+        }
+        let seen = tokio::select! {
+            () = end.asked() => return Ok(()),
+            seen = status::look(&hub) => seen,
+        };
+        let line = match seen {
+            Ok(seen) => status::missing(&seen, fleet.stores as usize).unwrap_or_else(|| {
+                format!("all {} clusters Available, all {} Applications Synced and Healthy", seen.clusters.len(), seen.apps.len())
+            }),
+            Err(error) => format!("{error:#}"),
+        };
+        if line != said {
+            eprintln!("{:>6.1} s  {line}", begun.elapsed().as_secs_f64());
+            said = line;
+        }
+        tokio::select! {
+            () = end.asked() => return Ok(()),
+            () = tokio::time::sleep(TELL_EVERY) => {}
+        }
+    }
+}
+
+/// The signals by which people and systems ask a program to end; none is missed between two looks.
+struct End {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl End {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+/// Says which port another program has, before anything is started.
+fn check_ports(layout: &Layout, fleet: &Fleet) -> anyhow::Result<()> {
+    for part in Part::ALL.into_iter().filter(|part| !process::is_running(layout, *part)) {
+        let (ports, what) = match part {
+            Part::Hub => (fleet.port..=fleet.port, "the hub's API"),
+            Part::Git => (fleet.git_port()..=fleet.git_port(), "Git"),
+            Part::Sim => (fleet.first_store_port()..=fleet.last_store_port(), "a store's API"),
+        };
+        for port in ports {
+            if let Err(error) = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                let remedy = if error.kind() == std::io::ErrorKind::AddrInUse { "end the program that has it" } else { "allow it" };
+                bail!(
+                    "port {port}, for {what}, is not to be had on 127.0.0.1: {error}; {remedy}, or choose another --port for a new fleet"
+                );
             }
         }
     }
+    Ok(())
+}
+
+/// Waits until a part takes connections.
+async fn answers(layout: &Layout, part: Part, port: u16) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+        still_starting(layout, part, begun)?;
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// Fails if a part ended, or has had its time.
+fn still_starting(layout: &Layout, part: Part, begun: Instant) -> anyhow::Result<()> {
+    if !process::is_running(layout, part) {
+        bail!("the {} process ended; its last words:\n{}", part.name(), process::last_words(layout, part));
+    }
+    if begun.elapsed() > READY_TIMEOUT {
+        let words = process::last_words(layout, part);
+        bail!("the {} process is not ready after {} s; its last words:\n{words}", part.name(), READY_TIMEOUT.as_secs());
+    }
+    Ok(())
 }
 
 /// Waits until the hub answers.
 async fn ready(layout: &Layout) -> anyhow::Result<Hub> {
     let begun = Instant::now();
     loop {
-        if process::running(layout, Part::Hub).is_none() {
-            bail!("the hub ended; its last words:\n{}", process::last_words(layout, Part::Hub));
-        }
         if layout.kubeconfig().exists() && layout.bootstrap().exists() {
             let hub = Hub::connect(&layout.kubeconfig())?;
-            let answer = hub.get("/readyz", "*/*").await;
-            match answer {
-                Ok(_) => return Ok(hub),
-                Err(error) if begun.elapsed() > READY_TIMEOUT => return Err(error).context("the hub does not become ready"),
-                Err(_) => {}
+            if hub.get("/readyz", "*/*").await.is_ok() {
+                return Ok(hub);
             }
-        } else if begun.elapsed() > READY_TIMEOUT {
-            bail!("the hub does not become ready; its last words:\n{}", process::last_words(layout, Part::Hub));
         }
+        still_starting(layout, Part::Hub, begun)?;
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(port: Option<u16>, stores: Option<u32>) -> Up {
+        Up { dir: "unused".into(), port, stores, detach: true, process_log: "info".into() }
+    }
+
+    #[test]
+    fn a_fleet_goes_on_with_what_it_was_started_with() {
+        let layout = Layout::new(std::path::Path::new("/nonexistent"));
+        let known = || Some(Fleet { port: 8000, stores: 7 });
+        let check = |port, stores, known| up(port, stores).fleet(&layout, known).map_err(|e| e.to_string());
+        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 5 }));
+        assert_eq!(check(None, None, known()), Ok(Fleet { port: 8000, stores: 7 }));
+        assert_eq!(check(Some(8000), Some(9), known()), Ok(Fleet { port: 8000, stores: 9 }));
+        assert!(check(Some(8001), None, known()).is_err_and(|e| e.starts_with("--port: ") && e.contains("8000")));
+        assert!(check(None, Some(6), known()).is_err_and(|e| e.starts_with("--stores: ") && e.contains("7 stores")));
+        assert!(check(Some(65_530), None, None).is_err_and(|e| e.contains("there are 0")));
     }
 }
