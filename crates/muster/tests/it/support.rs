@@ -53,7 +53,6 @@ impl Machine {
     /// Finds a place and ports for a fleet; starts nothing.
     pub fn new(stores: u16) -> Self {
         pki::tls::install_provider();
-        testkit::init_logs();
         let scratch = tempfile::tempdir().expect("a directory");
         let dir = scratch.path().join("fleet");
         Self { port: free_ports(stores), dir, stores, scratch }
