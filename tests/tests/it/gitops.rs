@@ -37,7 +37,8 @@ spec: {{clusterSet: global}}
 apiVersion: cluster.open-cluster-management.io/v1beta1
 kind: Placement
 metadata: {{name: everywhere, namespace: apps}}
-spec: {{}}
+spec:
+  tolerations: [{{key: cluster.open-cluster-management.io/unreachable, operator: Exists}}]
 ---
 apiVersion: work.open-cluster-management.io/v1alpha1
 kind: ManifestWorkReplicaSet
