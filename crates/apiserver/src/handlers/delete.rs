@@ -128,20 +128,12 @@ impl Inner {
         let mut items = Vec::new();
         for entry in &listed.entries {
             let object = self.value_of(&call.resource, entry)?;
-            let one = Call {
-                path: crate::request::ResourcePath {
-                    name: meta::name(&object).to_owned(),
-                    namespace: meta::text(&object, "namespace").to_owned(),
-                    ..call.path.clone()
-                },
-                info: call.info.clone(),
-                resource: call.resource.clone(),
-                user: call.user.clone(),
-                headers: call.headers.clone(),
-                body: call.body.clone(),
-                accepted: call.accepted,
-                warnings: Default::default(),
+            let path = crate::request::ResourcePath {
+                name: meta::name(&object).to_owned(),
+                namespace: meta::text(&object, "namespace").to_owned(),
+                ..call.path.clone()
             };
+            let one = call.step(call.info.clone(), path, call.body.clone());
             match self.delete_named(&one, &options).await {
                 Ok(Outcome::Changed) => return Err(changed(&one)),
                 Ok(Outcome::Removed(_) | Outcome::Marked(_)) => items.push(object),

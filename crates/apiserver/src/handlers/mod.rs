@@ -57,6 +57,20 @@ pub enum FieldValidation {
 }
 
 impl Call {
+    /// Returns a call by the same user about another object or part, as a step of this one.
+    pub(crate) fn step(&self, info: RequestInfo, path: ResourcePath, body: Bytes) -> Self {
+        Self {
+            info,
+            path,
+            resource: self.resource.clone(),
+            user: self.user.clone(),
+            headers: self.headers.clone(),
+            body,
+            accepted: self.accepted,
+            warnings: Mutex::default(),
+        }
+    }
+
     /// Returns the namespace an object of the call is in; empty for cluster-scoped resources.
     pub fn namespace(&self) -> &str {
         if self.resource.namespaced { &self.path.namespace } else { "" }

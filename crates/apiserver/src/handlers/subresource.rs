@@ -87,16 +87,8 @@ impl Inner {
             }
         }
         let options = body.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
-        let delete = Call {
-            info: call.info.clone(),
-            path: crate::request::ResourcePath { subresource: String::new(), ..call.path.clone() },
-            resource: call.resource.clone(),
-            user: call.user.clone(),
-            headers: http::HeaderMap::new(),
-            body: options.to_string().into(),
-            accepted: call.accepted,
-            warnings: Default::default(),
-        };
+        let path = crate::request::ResourcePath { subresource: String::new(), ..call.path.clone() };
+        let delete = Call { headers: http::HeaderMap::new(), ..call.step(call.info.clone(), path, options.to_string().into()) };
         self.delete(&delete).await?;
         Ok(answers::json_value(201, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
     }

@@ -75,17 +75,7 @@ impl Inner {
         for parameter in ["limit", "continue", "resourceVersion", "resourceVersionMatch"] {
             info.query.0.remove(parameter);
         }
-        let whole = Call {
-            info,
-            path: call.path.clone(),
-            resource: call.resource.clone(),
-            user: call.user.clone(),
-            headers: call.headers.clone(),
-            body: Bytes::new(),
-            accepted: call.accepted,
-            warnings: Default::default(),
-        };
-        self.listed(&whole, filter)
+        self.listed(&call.step(info, call.path.clone(), Bytes::new()), filter)
     }
 
     fn watch_timeout(&self, asked: Option<&str>) -> Result<Duration, Status> {
