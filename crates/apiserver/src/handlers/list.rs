@@ -135,7 +135,7 @@ impl Inner {
                 if asked.is_some_and(|rv| rv != 0) {
                     return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
                 }
-                let token = decode_token(token)?;
+                let token = decode_token(token, newest)?;
                 (Some(token.rv), Some(token.start))
             }
             None => (exact_revision(query.get("resourceVersionMatch"), asked, newest, limit)?, None),
@@ -220,12 +220,12 @@ fn exact_revision(rule: Option<&str>, asked: Option<Revision>, newest: Revision,
     }
 }
 
-fn decode_token(token: &str) -> Result<Continue, Status> {
+fn decode_token(token: &str, newest: Revision) -> Result<Continue, Status> {
     let invalid = || Status::bad_request(format!("continue key is not valid: {token:?}"));
     let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| invalid())?;
     let token: Continue = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
-    // A start that climbs out of the resource's prefix is a forgery.
-    if token.rv == 0 || token.start.starts_with('/') && token.start.contains("..") {
+    // A start that climbs out of the resource's prefix is a forgery, and so is what nobody can have been given yet.
+    if token.rv == 0 || token.rv > newest || token.start.starts_with('/') && token.start.contains("..") {
         return Err(invalid());
     }
     Ok(token)
