@@ -1,5 +1,7 @@
 //! The server as its clients see it, in process.
 
+mod apply;
 mod basics;
+mod faults;
 mod history;
 mod support;
