@@ -96,8 +96,6 @@ fn start(context: &Context, bootstrap: Kubeconfig, connector: Arc<dyn Connector>
     let runtime = &context.runtime;
     runtime.spawn("registration", registration::run(context.clone(), bootstrap, connector));
     runtime.spawn("session", session::run(context.clone()));
-    runtime.spawn("reports", report::run(context.clone()));
-    runtime.spawn("notices", notices::run(context.clone()));
     inventory::start(context);
     start_gitops(context);
 }
@@ -105,11 +103,14 @@ fn start(context: &Context, bootstrap: Kubeconfig, connector: Arc<dyn Connector>
 /// Starts the GitOps engine: commits come from the hub, from Git itself where the hub is away, and from the packs
 /// kept here where both are.
 fn start_gitops(context: &Context) {
-    let mirrors = context.state_dir.file("git").unwrap_or_else(|| std::env::temp_dir().join(format!("muster-agent-{}", context.cluster_uid)));
+    let mirrors =
+        context.state_dir.file("git").unwrap_or_else(|| std::env::temp_dir().join(format!("muster-agent-{}", context.cluster_uid)));
     let mut options = git::Options::new(mirrors);
     options.is_file_allowed = false;
-    let sources: Vec<Arc<dyn gitops::sources::Source>> =
-        vec![Arc::new(gitops::sources::HubSource(context.hub.http.clone())), Arc::new(gitops::sources::GitSource(git::Mirrors::new(options)))];
+    let sources: Vec<Arc<dyn gitops::sources::Source>> = vec![
+        Arc::new(gitops::sources::HubSource(context.hub.http.clone())),
+        Arc::new(gitops::sources::GitSource(git::Mirrors::new(options))),
+    ];
     let source = Arc::new(gitops::sources::Sources(sources));
     let mut options = gitops::Options::new(context.local.clone(), context.runtime.clone(), source);
     options.notices = Some(context.notices.subscribe());

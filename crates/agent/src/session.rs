@@ -1,6 +1,6 @@
 //! What the agent does for the hub that it knows: from acceptance on, until the hub is another one.
 //!
-//! A session is a runtime of its own: caches of hub objects and everything fed by them. When the hub's epoch
+//! A session is a runtime of its own: caches of hub objects, streams and everything fed by them. When the hub's epoch
 //! changes (a restore from a backup), resource versions seen before mean nothing; the session ends and the
 //! next one lists everything anew. While the hub is only away, the session lives on.
 
@@ -11,7 +11,7 @@ use api::conditions;
 use kube::Api;
 
 use crate::backoff::BackOff;
-use crate::{Context, HubIdentity, registration, work};
+use crate::{Context, HubIdentity, notices, registration, report, work};
 
 /// Runs one session after another.
 pub(crate) async fn run(context: Context) {
@@ -26,6 +26,8 @@ pub(crate) async fn run(context: Context) {
         let session = Context { runtime: context.runtime.child(), ..context.clone() };
         registration::start_told(&session);
         work::start(&session, &identity);
+        session.runtime.spawn("reports", report::run(session.clone()));
+        session.runtime.spawn("notices", notices::run(session.clone()));
         let is_other = |now: &HubIdentity| key(now) != key(&identity);
         if identities.wait_for(is_other).await.is_err() {
             return;

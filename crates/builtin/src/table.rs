@@ -47,6 +47,16 @@ pub fn schema_of(group: &str, version: &str, kind: &str) -> Option<&'static Arc<
     definition_of(group, version, kind).and_then(definition)
 }
 
+/// Versions that are the same as another: kind, group and version that is defined, group and version served.
+const SAME: &[(&str, [&str; 2], [&str; 2])] = &[
+    // What `kubectl auth whoami` before 1.28 asks.
+    ("SelfSubjectReview", ["authentication.k8s.io", "v1"], ["authentication.k8s.io", "v1beta1"]),
+];
+
+fn key(kind: &str, [group, version]: &[&str; 2]) -> (String, String, String) {
+    (group.to_string(), version.to_string(), kind.to_owned())
+}
+
 fn build() -> Table {
     let definitions = blob::definitions();
     let resolved = resolve::resolve(&definitions);
@@ -58,6 +68,10 @@ fn build() -> Table {
             table.kinds.insert((group, version, kind), name);
         }
         table.schemas.insert(name, schema);
+    }
+    for (kind, defined, served) in SAME {
+        let definition = table.kinds[&key(kind, defined)];
+        table.kinds.insert(key(kind, served), definition);
     }
     for row in rows::all() {
         let key = (row.group.to_owned(), row.version.to_owned(), row.kind.to_owned());

@@ -4,7 +4,7 @@
 //! of a cluster the caller's certificate is compared with the path once more. Endpoints exist before the hub's client
 //! does, so they answer 503 until [`Endpoints::open`].
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use api::cluster::identity;
 use api::hub::{HubInfo, path};
@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use parking_lot::RwLock;
 use records::Records;
 use serde::Serialize;
 
@@ -33,12 +34,17 @@ pub struct Shared {
 
 /// All endpoints, as one route.
 #[derive(Clone, Default)]
-pub struct Endpoints(Arc<OnceLock<Arc<Shared>>>);
+pub struct Endpoints(Arc<RwLock<Option<Arc<Shared>>>>);
 
 impl Endpoints {
     /// Starts to answer.
     pub fn open(&self, shared: Arc<Shared>) {
-        let _ = self.0.set(shared);
+        *self.0.write() = Some(shared);
+    }
+
+    /// Stops to answer, and lets go of the hub: its server and its endpoints would keep each other alive.
+    pub fn close(&self) {
+        *self.0.write() = None;
     }
 
     /// Returns the path prefixes to register it under.
@@ -50,12 +56,13 @@ impl Endpoints {
 #[async_trait]
 impl Route for Endpoints {
     async fn handle(&self, request: Request<Body>, user: &UserInfo) -> Response<Body> {
-        let Some(shared) = self.0.get() else {
-            let mut starting = Status::new(503, "ServiceUnavailable", "the hub is starting");
+        let shared = self.0.read().clone();
+        let Some(shared) = shared else {
+            let mut starting = Status::new(503, "ServiceUnavailable", "the hub is starting or stopping");
             starting.retry_after_seconds = Some(1);
             return refuse(&starting);
         };
-        answer(shared, request, user).await.unwrap_or_else(|status| refuse(&status))
+        answer(&shared, request, user).await.unwrap_or_else(|status| refuse(&status))
     }
 }
 

@@ -14,7 +14,7 @@ mod error;
 mod events;
 pub mod gitserver;
 pub mod identity;
-pub mod notices;
+mod notices;
 mod placement;
 mod readmodel;
 mod registration;

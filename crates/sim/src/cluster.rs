@@ -202,8 +202,9 @@ impl Store {
     fn start_agent(&self) -> Result<(), Error> {
         let Some(hub) = &self.options.hub else { return Ok(()) };
         let state_dir = match &self.options.dir {
-            Some(dir) => agent::StateDir::open(&dir.join("agent"))
-                .map_err(|source| Error::AgentState { cluster: self.spec.name.clone(), source })?,
+            Some(dir) => {
+                agent::StateDir::open(&dir.join("agent")).map_err(|source| Error::AgentState { cluster: self.spec.name.clone(), source })?
+            }
             None => agent::StateDir::memory(),
         };
         let agent = agent::run(agent::AgentOptions {

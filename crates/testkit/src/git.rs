@@ -49,7 +49,12 @@ impl GitServer {
         let work = self.directory.path().join("work").join(name);
         std::fs::create_dir_all(&work).expect("a directory");
         run(&work, &["init", "-q", "-b", branch, "."]);
-        let repository = Repository { url: format!("http://{}/{name}.git", self.address), branch: branch.to_owned(), work };
+        let repository = Repository {
+            url: format!("http://{}/{name}.git", self.address),
+            file_url: format!("file://{}", bare.display()),
+            branch: branch.to_owned(),
+            work,
+        };
         repository.write(files);
         run(&repository.work, &["clone", "-q", "--bare", ".", &bare.display().to_string()]);
         run(&repository.work, &["remote", "add", "origin", &bare.display().to_string()]);
@@ -66,6 +71,8 @@ impl Drop for GitServer {
 /// A repository and a work tree of it.
 pub struct Repository {
     pub url: String,
+    /// The same without a server between: for virtual time, which does not wait for sockets.
+    pub file_url: String,
     branch: String,
     work: PathBuf,
 }

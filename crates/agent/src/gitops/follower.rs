@@ -178,10 +178,7 @@ impl Follower {
                 followed.failures = 0;
             }
             Err(failure) => {
-                // What is wrong in Git is so for the revision as it is now; an absent world says nothing.
-                if !failure.may_pass {
-                    followed.known.commit = None;
-                }
+                // What was known is held: a branch or repository that vanished must not stop a store.
                 followed.known.failure = Some(failure);
                 followed.failures += 1;
             }

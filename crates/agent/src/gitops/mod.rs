@@ -24,11 +24,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::argo::{Application, ApplicationCondition, annotation, condition, finalizer};
+use api::argo::{Application, ApplicationCondition, ApplicationStatus, annotation, condition, finalizer, sync_status};
 use api::hub::Notice;
 use controller::{Cache, Controller, Key as AppKey, Next, Runtime};
 use git::PackCache;
 use gitops::{Deletion, Desired, Engine, Mode, Observed, deletion, plan};
+use jiff::Timestamp;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -40,7 +41,7 @@ use follower::Follower;
 use ownership::Ownership;
 use packs::Packs;
 use served::Served;
-use sources::Source;
+use sources::{Failure, Source};
 use watches::Watches;
 
 /// What `status.controllerNamespace` says of ours.
@@ -130,13 +131,13 @@ pub fn start(mut options: Options) {
         if let Some(notices) = notices {
             runtime.spawn("gitops notices", heed(engine.follower.clone(), notices));
         }
-        let complete = engine.options.complete.clone();
+        engine.report_all();
+        (engine.options.complete)();
         let controller = controller.watches(&applications, |change| vec![change.key.clone()]);
         controller.run(WORKERS, move |key| {
             let engine = engine.clone();
-            async move { engine.reconcile(&key).await }
+            async move { Box::pin(engine.reconcile(&key)).await }
         });
-        complete();
     });
 }
 
@@ -213,7 +214,7 @@ impl GitOps {
         if any.is_being_deleted() {
             return self.delete(key, &owner, &any, &app).await;
         }
-        self.sync(key, &owner, &any, app).await
+        Box::pin(self.sync(key, &owner, &any, app)).await
     }
 
     /// Observe, decide, act, report.
@@ -224,7 +225,7 @@ impl GitOps {
         {
             self.verdicts.forget(&rendered);
         }
-        let observe::Sight::Seen(seen) = self.observe(owner, &app, is_refresh).await? else {
+        let observe::Sight::Seen(seen) = Box::pin(self.observe(owner, &app, is_refresh)).await? else {
             self.report(key, &app, Engine::Native);
             return Ok(Next::OnChange);
         };
@@ -247,16 +248,8 @@ impl GitOps {
         let outcomes = actor.run(&groups).await;
         let did_something = !outcomes.is_empty();
         let (mut status, again) = planned.finish(&outcomes, self.options.runtime.clock.now());
-        if let Some(why) = seen.stale {
-            let message = format!("working from the last known commit: {why}");
-            let since = app
-                .status
-                .iter()
-                .flat_map(|s| &s.conditions)
-                .find(|c| c.type_ == condition::UNKNOWN_ERROR)
-                .and_then(|c| c.last_transition_time.clone());
-            let last_transition_time = since.or(Some(api::Time(now)));
-            status.conditions.push(ApplicationCondition { type_: condition::UNKNOWN_ERROR.to_owned(), message, last_transition_time });
+        if let Some(failure) = seen.stale {
+            say_stale(&mut status, &app, &failure, now);
         }
         let change = report::Change { status: &status, takes_operation };
         if let Some(written) = report::write(&self.options.local, any, &change).await? {
@@ -324,6 +317,16 @@ impl GitOps {
         }
     }
 
+    /// Reports all Applications as they are written, so that the hub may drop what is not among them.
+    fn report_all(&self) {
+        let now = self.options.runtime.clock.now();
+        for any in self.applications.list() {
+            if let Ok(app) = any.parse() {
+                self.report(&AppKey::of(any.as_ref()), &app, self.ownership.engine(&app, now));
+            }
+        }
+    }
+
     fn forget(&self, key: &AppKey, owner: &str) {
         self.watches.unwant(owner);
         self.rendered.lock().remove(owner);
@@ -337,7 +340,20 @@ impl GitOps {
     }
 }
 
-fn as_desired(seen: &Result<(Arc<Rendered>, BTreeMap<gitops::Key, gitops::Verdict>), String>) -> Result<Desired<'_>, String> {
+/// Says that we hold on to an old commit. What is wrong in Git for good also makes the state unknown, so that
+/// nothing looks green that nobody can compare.
+fn say_stale(status: &mut ApplicationStatus, app: &Application, failure: &Failure, now: Timestamp) {
+    let type_ = if failure.may_pass { condition::UNKNOWN_ERROR } else { condition::COMPARISON_ERROR };
+    if !failure.may_pass {
+        status.sync.status = sync_status::UNKNOWN.to_owned();
+    }
+    let message = format!("working from the last known commit: {}", failure.message);
+    let before = app.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == type_ && c.message == message);
+    let last_transition_time = before.and_then(|c| c.last_transition_time.clone()).or(Some(api::Time(now)));
+    status.conditions.push(ApplicationCondition { type_: type_.to_owned(), message, last_transition_time });
+}
+
+fn as_desired(seen: &observe::Wishes) -> Result<Desired<'_>, String> {
     let (rendered, verdicts) = seen.as_ref().map_err(Clone::clone)?;
     let source_type = match rendered.tool {
         render::Tool::Directory => "Directory",

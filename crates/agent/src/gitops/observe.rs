@@ -13,15 +13,18 @@ use super::follower::Place;
 use super::sources::Failure;
 use super::{Error, GitOps};
 
+/// What a revision renders to and how the server takes it, or why nobody knows.
+pub(super) type Wishes = Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>;
+
 /// What is known when the plan is made; it borrows from nothing.
 pub(super) struct Seen {
     pub instance: String,
-    pub desired: Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>,
-    pub operation_desired: Option<Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>>,
+    pub desired: Wishes,
+    pub operation_desired: Option<Wishes>,
     pub live: BTreeMap<Key, Live>,
     pub has_namespace: bool,
     /// Why the wishes may be old.
-    pub stale: Option<String>,
+    pub stale: Option<Failure>,
     pub next_look: Duration,
 }
 
@@ -64,7 +67,7 @@ impl GitOps {
         if known.commit.is_none() && !known.has_looked {
             return Ok(Sight::Waiting);
         }
-        let stale = known.failure.as_ref().filter(|f| f.may_pass && known.commit.is_some()).map(|f| f.message.clone());
+        let stale = known.failure.clone().filter(|_| known.commit.is_some());
         let rendered = match (&known.commit, &known.failure) {
             (Some(commit), _) => self.rendered(owner, app, &instance, &place, commit).await,
             (None, Some(failure)) => Err(failure.message.clone()),
@@ -91,7 +94,7 @@ impl GitOps {
         rendered: Result<Arc<Rendered>, String>,
         live: &BTreeMap<Key, Live>,
         app: &Application,
-    ) -> Result<Result<(Arc<Rendered>, BTreeMap<Key, Verdict>), String>, Error> {
+    ) -> Result<Wishes, Error> {
         match rendered {
             Ok(rendered) => {
                 let verdicts = self.verdicts.of(&self.options.local, &self.served, &rendered, live, app).await?;

@@ -297,8 +297,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_secret_holds_what_was_stored() {
+    #[tokio::test]
+    async fn the_secret_holds_what_was_stored() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let authority = pki::Authority::create("test", now, SignedDuration::from_hours(24)).unwrap();
         let key = pki::Key::generate().unwrap();

@@ -121,7 +121,7 @@ impl SpoolFile {
     }
 
     /// Returns a handle to sync, if something was appended since the last one.
-    pub fn to_sync(&mut self) -> Option<File> {
+    pub fn take_unsynced(&mut self) -> Option<File> {
         if !std::mem::take(&mut self.is_dirty) {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::report::{Ack, CONTENT_TYPE, Down, Gap, GapReason, Hello, Lines, Refused, Up, Welcome, decode, encode};
+use api::report::{Ack, CONTENT_TYPE, Down, Gap, GapReason, Hello, Lines, Refused, RefusedReason, Up, Welcome, decode, encode};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
@@ -30,8 +30,8 @@ enum StreamError {
     NoWelcome,
     #[error("the report stream was cut: {0}")]
     Cut(String),
-    #[error("the hub refused the report stream ({reason}): {message}")]
-    Refused { reason: String, message: String },
+    #[error("the hub refused the report stream ({}): {message}", String::from(reason.clone()))]
+    Refused { reason: RefusedReason, message: String },
     #[error("the hub's answer broke the protocol")]
     Frame(#[from] api::report::FrameError),
 }
@@ -43,7 +43,9 @@ pub async fn run(context: Context) {
         let began = tokio::time::Instant::now();
         let Err(error) = stream(&context).await;
         let delay = match &error {
-            StreamError::Refused { .. } | StreamError::Status(http::StatusCode::FORBIDDEN | http::StatusCode::NOT_FOUND) => {
+            // Only people can end these; a hub of another product has no reports.
+            StreamError::Refused { reason: RefusedReason::ClusterUidDiffers | RefusedReason::DuplicateIncarnation, .. }
+            | StreamError::Status(http::StatusCode::NOT_FOUND) => {
                 tracing::warn!(%error, "reports wait");
                 REFUSED_AGAIN
             }
@@ -176,7 +178,7 @@ fn acknowledge(reporter: &Reporter, sequence: u64) {
 
 fn refusal(answer: Down) -> StreamError {
     match answer {
-        Down::Refused(Refused { reason, message }) => StreamError::Refused { reason: reason.into(), message },
+        Down::Refused(Refused { reason, message }) => StreamError::Refused { reason, message },
         Down::Welcome(_) | Down::Ack(_) => StreamError::Cut("the hub answered out of turn".into()),
     }
 }

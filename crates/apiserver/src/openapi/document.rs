@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use builtin::openapi::Form;
 use serde_json::{Map, Value, json};
 
-use crate::registry::{Origin, Resource, Snapshot};
 use crate::meta;
+use crate::registry::{Origin, Resource, Snapshot};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
@@ -143,7 +143,9 @@ fn strip_for_v2(schema: &mut Value) {
     }
     for (_, value) in fields.iter_mut() {
         match value {
-            Value::Object(inner) if inner.contains_key("type") || inner.contains_key("properties") || inner.contains_key("items") => strip_for_v2(value),
+            Value::Object(inner) if inner.contains_key("type") || inner.contains_key("properties") || inner.contains_key("items") => {
+                strip_for_v2(value)
+            }
             Value::Object(inner) => inner.values_mut().for_each(strip_for_v2),
             Value::Array(items) => items.iter_mut().for_each(strip_for_v2),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -204,7 +206,8 @@ fn operation(row: &Resource, verb: &str, definition: &str, form: Form) -> Value 
             out["consumes"] = json!(["*/*"]);
             out["produces"] = json!(["application/json", "application/yaml"]);
             if is_write {
-                out["parameters"] = json!([{"name": "body", "in": "body", "required": true, "schema": schema}, dry_run, manager, validation]);
+                out["parameters"] =
+                    json!([{"name": "body", "in": "body", "required": true, "schema": schema}, dry_run, manager, validation]);
             }
         }
         Form::V3 => {

@@ -129,11 +129,15 @@ fn sort(entries: &mut Entries) {
 fn entry(field: &model::Field, definitions: &[Definition]) -> Field {
     let Facts { default, pointer, .. } = &field.facts;
     let by_value = *default == Some(json!({}));
+    // A default that is the zero says that Go always writes the field; another one fills in a zero.
+    let written = default.as_ref().is_some_and(|d| {
+        !by_value && *d != json!(true) && d.as_str().unwrap_or_default().is_empty() && d.as_i64().unwrap_or_default() == 0
+    });
     Field {
         name: field.name.as_str().into(),
         kind: kind(&field.shape, definitions),
         // Go leaves out the zero of an optional field, and of no other.
-        keeps_zero: *pointer || field.required || (default.is_some() && !by_value),
+        keeps_zero: *pointer || field.required || written,
         by_value,
     }
 }

@@ -23,6 +23,7 @@ pub(crate) const ROWS: &[Row] = &[
         ])
         .select(&["spec.signerName"]),
     row("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview").cluster().question(),
+    row("authentication.k8s.io", "v1beta1", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview").cluster().question(),
     row("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", "tokenreview").cluster().question(),
     row("authorization.k8s.io", "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview").question(),
     row("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", "selfsubjectaccessreview")

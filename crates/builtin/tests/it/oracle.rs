@@ -153,10 +153,13 @@ fn bare(schema: &Value) -> Value {
 /// Subresources of a real API server that are not served.
 const NOT_SERVED: &[&str] = &["attach", "ephemeralcontainers", "portforward", "proxy", "resize"];
 
+/// Versions that a real API server of the oracle's age no longer serves.
+const OF_OLD: &[(&str, &str)] = &[("authentication.k8s.io", "v1beta1")];
+
 #[test]
 fn rows_agree_with_the_paths_of_a_real_api_server() {
     let Some(folder) = testdata("openapi") else { return };
-    for row in resources().iter().map(|r| r.row) {
+    for row in resources().iter().map(|r| r.row).filter(|row| !OF_OLD.contains(&(row.group, row.version))) {
         let (file, root) = match row.group {
             "" => ("api__v1_openapi.json".to_owned(), "/api/v1".to_owned()),
             group => (format!("apis__{group}__{}_openapi.json", row.version), format!("/apis/{group}/{}", row.version)),

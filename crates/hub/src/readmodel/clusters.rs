@@ -1,6 +1,6 @@
 //! `GET /muster/v1/clusters`: one row per ManagedCluster.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::cluster::{ManagedCluster, claim_name, condition};
@@ -107,7 +107,7 @@ fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow
     ClusterRow {
         name: name(cluster).to_owned(),
         uid: recorded_uid(cluster).unwrap_or_default().to_owned(),
-        labels: cluster.metadata.labels.clone().unwrap_or_else(BTreeMap::new),
+        labels: cluster.metadata.labels.clone().unwrap_or_default(),
         is_accepted: cluster.spec.hub_accepts_client,
         available: condition.map(|c| c.status.clone()).unwrap_or_default(),
         available_since: condition.map(|c| c.last_transition_time.0),

@@ -23,9 +23,12 @@ use crate::endpoints::{self, Shared};
 /// Answers waiting for a slow agent; then its stream waits.
 const ANSWERS_MAX: usize = 16;
 
-/// Open streams by cluster UID and incarnation, each with what ends it; cheap to clone.
+/// The open streams; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Streams(Arc<Mutex<HashMap<(String, String), (u64, CancellationToken)>>>);
+pub struct Streams(Arc<Mutex<Open>>);
+
+/// By cluster UID and incarnation: which stream it is, and what ends it.
+type Open = HashMap<(String, String), (u64, CancellationToken)>;
 
 impl Streams {
     /// Enters a stream and ends the one before it.
@@ -43,11 +46,6 @@ impl Streams {
         if open.get(key).is_some_and(|(current, _)| *current == number) {
             open.remove(key);
         }
-    }
-
-    /// Returns how many agents report at the moment.
-    pub fn count(&self) -> usize {
-        self.0.lock().len()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Kept {
     pub tokens: Arc<pki::token::Signer>,
     pub admin_token: String,
     pub scratch: Option<Scratch>,
+    /// Writes what is pending and gives the directory free; blocks.
+    pub close: Box<dyn Fn() + Send + Sync>,
 }
 
 /// A directory that goes when nobody uses it any more.
@@ -62,7 +64,13 @@ fn on_disk(dir: &Path, now: Timestamp) -> Result<Kept, StartError> {
     };
     let tokens = pki::token::Signer::load_or_create(TOKEN_ISSUER, &pki_dir.join("sa.key")).map_err(StartError::Keys)?;
     let admin_token = admin_token(&dir.join("admin-token"))?;
-    Ok(Kept { store: Arc::new(store), records: Arc::new(records), ca: Arc::new(ca), tokens: Arc::new(tokens), admin_token, scratch: None })
+    let (store, records) = (Arc::new(store), Arc::new(records));
+    let (closing, ending) = (store.clone(), records.clone());
+    let close = Box::new(move || {
+        ending.close();
+        closing.close();
+    });
+    Ok(Kept { close, store, records, ca: Arc::new(ca), tokens: Arc::new(tokens), admin_token, scratch: None })
 }
 
 fn admin_token(path: &Path) -> Result<String, StartError> {
@@ -93,9 +101,12 @@ fn in_memory(now: Timestamp) -> Result<Kept, StartError> {
     let scratch = scratch()?;
     let records = records::SqliteRecords::open(&scratch.0, records::Options::default()).map_err(StartError::Records)?;
     let key = pki::Key::generate().map_err(StartError::Keys)?;
+    let records = Arc::new(records);
+    let ending = records.clone();
     Ok(Kept {
+        close: Box::new(move || ending.close()),
         store: Arc::new(store::MemoryStore::new(store::Retention::hub())),
-        records: Arc::new(records),
+        records,
         ca: Arc::new(pki::Authority::create("muster", now, CA_VALIDITY).map_err(StartError::Keys)?),
         tokens: Arc::new(pki::token::Signer::new(TOKEN_ISSUER, &key).map_err(StartError::Keys)?),
         admin_token: pki::token::random_hex(ADMIN_TOKEN_BYTES).map_err(StartError::Keys)?,

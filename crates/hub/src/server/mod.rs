@@ -22,7 +22,7 @@ pub use access::{bootstrap_token, kubeconfig};
 
 use crate::admission;
 use crate::endpoints::{Endpoints, Shared};
-use crate::notices::Board;
+use crate::gitserver::{self, GitServer};
 use crate::{Context, Options, identity};
 
 /// A serving certificate is made at every start; a hub that runs longer than this must be restarted.
@@ -42,23 +42,15 @@ pub struct HubOptions {
     pub reconcilers: Options,
     /// More endpoints, by path prefix.
     pub routes: Vec<(String, Arc<dyn Route>)>,
-    pub notices: Board,
+    /// Mirrors repositories for agents; none leaves them to read Git themselves.
+    pub git: Option<gitserver::Options>,
 }
 
 impl HubOptions {
     /// Returns options for a hub in memory that accepts who joins with a bootstrap token.
     pub fn new(runtime: Runtime) -> Self {
         let reconcilers = Options { auto_accept: crate::AutoAccept::bootstrappers() };
-        Self {
-            runtime,
-            dir: None,
-            listen: None,
-            hosts: Vec::new(),
-            entropy: Entropy::system(),
-            reconcilers,
-            routes: Vec::new(),
-            notices: Board::default(),
-        }
+        Self { runtime, dir: None, listen: None, hosts: Vec::new(), entropy: Entropy::system(), reconcilers, routes: Vec::new(), git: None }
     }
 }
 
@@ -100,11 +92,20 @@ pub struct Hub {
     pub address: Option<SocketAddr>,
     pub url: String,
     pub ca_pem: String,
+    pub git: Option<GitServer>,
     /// Bearer token of the administrator.
     pub admin_token: String,
     pub records: Arc<dyn records::Records>,
     runtime: Runtime,
-    _scratch: Option<Arc<files::Scratch>>,
+    end: Arc<End>,
+}
+
+/// What stopping needs beyond ending the tasks.
+struct End {
+    endpoints: Endpoints,
+    clusters: Arc<admission::Clusters>,
+    close: Box<dyn Fn() + Send + Sync>,
+    _scratch: Option<files::Scratch>,
 }
 
 /// Starts a hub; it runs until [`Hub::stop`] or until the runtime stops.
@@ -122,6 +123,8 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     let endpoints = Endpoints::default();
     let mut routes = options.routes;
     routes.extend(Endpoints::prefixes().map(|prefix| (prefix.to_owned(), Arc::new(endpoints.clone()) as Arc<dyn Route>)));
+    let git = options.git.as_ref().map(GitServer::new);
+    routes.extend(git.iter().map(|git| (api::hub::path::GIT.to_owned(), Arc::new(git.clone()) as Arc<dyn Route>)));
     let clusters = Arc::new(admission::Clusters::new(runtime.clock.clone()));
     let api = ApiServer::new(apiserver::Options {
         store: kept.store,
@@ -140,15 +143,18 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     .await
     .map_err(StartError::Server)?;
     let client = api.client(admin);
-    clusters.use_client(client.clone());
+    clusters.use_client(Some(client.clone()));
     let context =
         crate::run(client.clone(), runtime.clone(), options.reconcilers).await.map_err(|error| StartError::Prepare(error.full()))?;
     let info = identity::ensure(&client).await.map_err(|error| StartError::Prepare(error.full()))?;
+    if let Some(git) = &git {
+        git.start(&client, &runtime);
+    }
     let shared = Shared {
         ctx: context.clone(),
         hub: info.clone(),
         records: kept.records.clone(),
-        notices: options.notices,
+        notices: git.as_ref().map(GitServer::board).unwrap_or_default(),
         streams: Default::default(),
     };
     endpoints.open(Arc::new(shared));
@@ -172,17 +178,24 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
         address,
         url,
         ca_pem: kept.ca.certificate_pem(),
+        git,
         admin_token: kept.admin_token,
         records: kept.records,
         runtime,
-        _scratch: kept.scratch.map(Arc::new),
+        end: Arc::new(End { endpoints, clusters, close: kept.close, _scratch: kept.scratch }),
     })
 }
 
 impl Hub {
-    /// Ends all tasks and waits for them.
+    /// Ends all tasks, waits for them, and gives the directory free.
     pub async fn stop(&self) {
         self.runtime.stop().await;
+        self.end.endpoints.close();
+        self.end.clusters.use_client(None);
+        let end = self.end.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || (end.close)()).await {
+            tracing::error!(%error, "closing the store failed");
+        }
     }
 
     /// Returns the administrator's kubeconfig.

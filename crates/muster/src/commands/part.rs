@@ -88,14 +88,11 @@ async fn serve_git(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
 
 async fn serve_hub(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
     let fleet = layout.existing()?;
-    let git = hub::gitserver::GitServer::new(&hub::gitserver::Options::new(layout.mirrors()));
     let mut options = hub::HubOptions::new(runtime.clone());
     options.dir = Some(layout.hub());
     options.listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.port)));
-    options.routes.push((api::hub::path::GIT.to_owned(), Arc::new(git.clone())));
-    options.notices = git.board();
+    options.git = Some(hub::gitserver::Options::new(layout.mirrors()));
     let hub = hub::start(options).await?;
-    git.start(&hub.client, runtime);
     write_kubeconfig(layout.kubeconfig(), &hub.admin_kubeconfig())?;
     let bootstrap = hub.bootstrap_kubeconfig(SignedDuration::from_hours(BOOTSTRAP_HOURS)).await?;
     write_kubeconfig(layout.bootstrap(), &bootstrap)?;

@@ -124,7 +124,7 @@ async fn the_same_seed_gives_the_same_fleet_and_another_one_another() {
     assert_ne!(first, lived(2).await);
 }
 
-/// Prints what an idle store of twenty pods weighs. Run alone: `cargo nextest run -p sim --run-ignored all a_store_weighs --no-capture`.
+/// Prints what a store of twenty pods weighs. Run alone: `cargo test --release -p sim --test it a_store_weighs -- --ignored --nocapture`.
 #[tokio::test(start_paused = true)]
 #[ignore = "a measurement"]
 async fn a_store_weighs() {
@@ -133,7 +133,7 @@ async fn a_store_weighs() {
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a line");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number")
     };
-    let count = 200;
+    let count = 40;
     let before = resident();
     let begun = std::time::Instant::now();
     let fleet = Fleet::start(&runtime(), FleetSpec::plain(count), FleetOptions::default()).await.expect("a fleet starts");
