@@ -39,11 +39,7 @@ impl Inner {
         } else if matches!(asked, None | Some(0)) {
             after = newest;
         }
-        let prefix = if filter.namespace.is_empty() || !call.resource.namespaced {
-            keys::resource_prefix(&call.resource.storage_group, &call.resource.gvr.resource)
-        } else {
-            keys::namespace_prefix(&call.resource.storage_group, &call.resource.gvr.resource, &filter.namespace)
-        };
+        let prefix = filter.prefix(&call.resource);
         let topic = self.watches.topic(&keys::resource_prefix(&call.resource.storage_group, &call.resource.gvr.resource));
         let subscription = topic.subscribe(&*self.options.store, &prefix, filter, after);
         let subscription = match subscription {
@@ -136,12 +132,16 @@ fn initial_events(asked: Option<&str>, rule: Option<&str>) -> Result<Option<bool
     };
     match (asked, rule.filter(|r| !r.is_empty())) {
         (Some(_), Some("NotOlderThan")) | (None, None) => Ok(asked),
-        (Some(_), _) => {
-            Err(Status::new(422, "Invalid", "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
-        }
-        (None, Some(_)) => {
-            Err(Status::new(422, "Invalid", "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
-        }
+        (Some(_), _) => Err(Status::new(
+            422,
+            "Invalid",
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )),
+        (None, Some(_)) => Err(Status::new(
+            422,
+            "Invalid",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
     }
 }
 
