@@ -70,7 +70,8 @@ impl Call {
             }
             // Keys say name and namespace; only other fields need the object.
             let known = [("metadata.name", filter.name.as_deref()), ("metadata.namespace", Some(filter.namespace.as_str()))];
-            let is_by_key = fields.fields().count() == known.iter().filter(|(f, v)| fields.exact(f).is_some() && fields.exact(f) == *v).count();
+            let is_by_key =
+                fields.fields().count() == known.iter().filter(|(f, v)| fields.exact(f).is_some() && fields.exact(f) == *v).count();
             filter.fields = Some(fields).filter(|_| !is_by_key);
         }
         Ok(filter)
@@ -142,17 +143,18 @@ impl Inner {
         };
         // The first page of a continued list is read at a revision that the following ones can name.
         let at = if limit > 0 { at.or(Some(newest)) } else { at };
-        let group = &call.resource.storage_group;
-        let resource = &call.resource.gvr.resource;
-        let prefix = if filter.namespace.is_empty() || !call.resource.namespaced {
-            keys::resource_prefix(group, resource)
-        } else {
-            keys::namespace_prefix(group, resource, &filter.namespace)
-        };
+        let prefix = filter.prefix(&call.resource);
         self.page(&prefix, filter, at, after, limit).map_err(|error| expired(error, query.get("continue").is_some()))
     }
 
-    fn page(&self, prefix: &str, filter: &Filter, at: Option<Revision>, after: Option<String>, limit: usize) -> Result<Listed, store::Error> {
+    fn page(
+        &self,
+        prefix: &str,
+        filter: &Filter,
+        at: Option<Revision>,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Listed, store::Error> {
         let is_filtered = filter.needs_fields() || filter.name.is_some();
         let mut listed = Listed { entries: Vec::new(), revision: 0, continues: None, remaining: None };
         let mut from = after.map(|start| format!("{prefix}{start}"));
@@ -206,9 +208,7 @@ fn exact_revision(rule: Option<&str>, asked: Option<Revision>, newest: Revision,
     }
     match (rule.filter(|r| !r.is_empty()), asked) {
         (Some("Exact"), None) => Err(Status::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
-        (Some("Exact"), Some(0)) => {
-            Err(Status::bad_request("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
-        }
+        (Some("Exact"), Some(0)) => Err(Status::bad_request("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")),
         (Some("Exact"), Some(asked)) => Ok(Some(asked)),
         (Some("NotOlderThan"), None) => Err(Status::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
         // as etcd3 store.go: a limit with a revision and no rule reads exactly that revision.
