@@ -16,6 +16,9 @@ use crate::{Inner, codec, convert, meta};
 
 /// The largest object, as etcd's default request limit that clients know.
 const OBJECT_BYTES_MAX: usize = 1536 * 1024;
+/// The deepest object, managedFields included: lists and watch events around it stay within the 128 levels
+/// that JSON readers such as ours allow.
+const OBJECT_DEPTH_MAX: usize = 120;
 
 /// How a write was asked for; decides how field ownership is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +150,12 @@ impl Inner {
     /// Stores an object; `expect` says what must be there. `Ok(None)` means that something else is.
     pub(crate) async fn put(&self, call: &Call, object: &Value, expect: Expect) -> Result<Option<Entry>, Status> {
         let name = meta::name(object);
+        let depth = codec::depth(object);
+        if depth > OBJECT_DEPTH_MAX {
+            let kind = &call.resource.kind;
+            let message = format!("{kind} {name:?} is nested too deep: {depth} levels with its managedFields, the limit is {OBJECT_DEPTH_MAX}; flatten it");
+            return Err(Status::bad_request(message));
+        }
         let stored;
         let template = if call.resource.is_storage_version() {
             codec::encode(object)

@@ -134,10 +134,14 @@ impl Inner {
                 ..call.path.clone()
             };
             let one = call.step(call.info.clone(), path, call.body.clone());
-            match self.delete_named(&one, &options).await {
+            // Who takes the name of a listed object meanwhile was not listed.
+            let listed_uid = meta::text(&object, "uid");
+            let pinned = DeleteOptions { uid: options.uid.clone().or_else(|| Some(listed_uid.to_owned())), ..options.clone() };
+            match self.delete_named(&one, &pinned).await {
                 Ok(Outcome::Changed) => return Err(changed(&one)),
                 Ok(Outcome::Removed(_) | Outcome::Marked(_)) => items.push(object),
                 Err(gone) if gone.code == 404 => {}
+                Err(_) if self.load(&one).is_ok_and(|now| meta::text(&now.value, "uid") != listed_uid) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -41,11 +41,7 @@ impl Inner {
         } else if matches!(asked, None | Some(0)) {
             after = newest;
         }
-        let prefix = if filter.namespace.is_empty() || !call.resource.namespaced {
-            keys::resource_prefix(&call.resource.storage_group, &call.resource.gvr.resource)
-        } else {
-            keys::namespace_prefix(&call.resource.storage_group, &call.resource.gvr.resource, &filter.namespace)
-        };
+        let prefix = filter.prefix(&call.resource);
         let topic = self.watches.topic(&keys::resource_prefix(&call.resource.storage_group, &call.resource.gvr.resource));
         let subscription = topic.subscribe(&*self.options.store, &prefix, filter, after);
         let subscription = match subscription {

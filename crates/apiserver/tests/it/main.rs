@@ -1,8 +1,10 @@
 //! The server as its clients see it: in process, over TLS, and with tools people use.
 
+mod apply;
 mod basics;
+mod faults;
+mod history;
 mod helm;
 mod kubectl;
 mod script;
-mod history;
 mod support;
