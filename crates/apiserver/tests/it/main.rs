@@ -3,5 +3,6 @@
 mod basics;
 mod helm;
 mod kubectl;
+mod requests;
 mod script;
 mod support;
