@@ -168,12 +168,18 @@ pub fn is_new_generation(resource: &Resource, object: &Value, old: &Value) -> bo
 fn is_different(a: &Value, b: &Value, counts: impl Fn(&str) -> bool) -> bool {
     let empty = Map::new();
     let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
-    a.iter().any(|(field, value)| counts(field) && b.get(field) != Some(value)) || b.keys().any(|field| counts(field) && !a.contains_key(field))
+    a.iter().any(|(field, value)| counts(field) && b.get(field) != Some(value))
+        || b.keys().any(|field| counts(field) && !a.contains_key(field))
+}
+
+/// Returns whether a deletion is announced on the object even when nothing holds it.
+pub fn is_deleted_gracefully(resource: &Resource) -> bool {
+    resource.gvr.group.is_empty() && resource.gvr.resource == "pods"
 }
 
 /// Returns how long the deletion of an object is announced before it happens.
 pub fn grace_period_seconds(resource: &Resource, object: &Value, asked: Option<i64>) -> i64 {
-    if resource.gvr.group.is_empty() && resource.gvr.resource == "pods" {
+    if is_deleted_gracefully(resource) {
         let is_scheduled = object["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty());
         let is_over = matches!(object["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
         if !is_scheduled || is_over {

@@ -1,5 +1,7 @@
 //! What is remembered of a live object: little, since an agent remembers all it manages.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use api::argo::annotation::TRACKING_ID;
 use jiff::Timestamp;
 use kinds::Health;
@@ -17,6 +19,8 @@ pub struct Live {
     pub version: String,
     pub uid: String,
     pub resource_version: String,
+    /// Changes when anything but `status` and bookkeeping does: what a dry run's answer depends on.
+    pub content: u64,
     pub is_being_deleted: bool,
     /// Whether a running sync still holds it by the hook finalizer.
     pub is_held: bool,
@@ -40,6 +44,7 @@ impl Live {
             version: object["apiVersion"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned(),
             uid: text("uid"),
             resource_version: text("resourceVersion"),
+            content: content_of(object),
             is_being_deleted: !metadata["deletionTimestamp"].is_null(),
             is_held: finalizers.iter().any(|f| f == kinds::health::HOOK_FINALIZER),
             created_at: metadata["creationTimestamp"].as_str().and_then(|at| at.parse().ok()),
@@ -56,6 +61,20 @@ impl Live {
         let (app, rest) = id.split_once(':')?;
         Some((app, rest == tracking_rest(&self.key)))
     }
+}
+
+/// A hash of what is not status; of the resourceVersion where only metadata is known.
+fn content_of(object: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let fields = object.as_object().map(|f| f.keys().any(|k| !matches!(k.as_str(), "apiVersion" | "kind" | "metadata")));
+    if fields == Some(true) {
+        let mut object = object.clone();
+        crate::prepare_live(&mut object);
+        object.hash(&mut hasher);
+    } else {
+        object["metadata"]["resourceVersion"].hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// The part of a tracking id after the Application's name.
@@ -79,5 +98,19 @@ mod tests {
         assert_eq!(of("copy").tracked_by(), Some(("web", false)));
         assert_eq!(of("a").annotations.as_object().map(|a| a.len()), Some(1));
         assert_eq!(of("a").version, "v1");
+    }
+
+    #[test]
+    fn status_and_bookkeeping_are_not_content() {
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 1},
+            "metadata": {"name": "a", "resourceVersion": "1", "generation": 1}, "status": {"replicas": 0}});
+        let mut later = object.clone();
+        later["status"]["replicas"] = json!(1);
+        later["metadata"]["resourceVersion"] = json!("2");
+        assert_eq!(Live::of(&object).content, Live::of(&later).content);
+        later["spec"]["replicas"] = json!(2);
+        assert_ne!(Live::of(&object).content, Live::of(&later).content);
+        let metadata = |version: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "resourceVersion": version}});
+        assert_ne!(Live::of(&metadata("1")).content, Live::of(&metadata("2")).content);
     }
 }

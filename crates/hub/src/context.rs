@@ -63,6 +63,11 @@ impl Context {
         self.runtime.clock.now()
     }
 
+    /// Returns when a cluster's agent was last heard of by its lease.
+    pub fn last_seen(&self, cluster: &str) -> Option<Timestamp> {
+        self.sightings.lock().get(cluster).map(|s| s.seen_at.unwrap_or(s.renewed_at))
+    }
+
     pub fn all<K>(&self) -> Api<K>
     where
         K: kube::Resource<DynamicType = ()>,

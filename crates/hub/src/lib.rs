@@ -1,7 +1,7 @@
 //! The hub: reconcilers and endpoints.
 //!
 //! [`run`] starts the reconcilers of every domain on any Kubernetes API: they are plain clients and never ask
-//! whether the server is ours. Each domain observes, decides, acts, reports; see `registration` for the shape.
+//! whether the server is ours. [`start`] assembles a whole hub on the embedded server. Each domain observes, decides, acts, reports; see `registration` for the shape.
 
 pub mod admission;
 mod approval;
@@ -9,13 +9,18 @@ mod availability;
 mod cleanup;
 mod clustersets;
 mod context;
+mod endpoints;
 mod error;
 mod events;
 pub mod gitserver;
 pub mod identity;
+mod notices;
 mod placement;
+mod readmodel;
 mod registration;
 mod replicaset;
+mod reports;
+mod server;
 mod write;
 
 use std::collections::BTreeSet;
@@ -26,6 +31,7 @@ use kube::Client;
 
 pub use context::Context;
 pub use error::Error;
+pub use server::{Hub, HubOptions, StartError, bootstrap_token, kubeconfig, start};
 
 /// What may differ between hubs.
 #[derive(Clone, Debug, Default)]

@@ -65,6 +65,8 @@ pub enum Error {
     Start { cluster: String, status: apimachinery::status::Status },
     #[error("failed to set up cluster {cluster}")]
     SetUp { cluster: String, source: kube::Error },
+    #[error("failed to open the agent's state directory of cluster {cluster}")]
+    AgentState { cluster: String, source: std::io::Error },
     #[error("failed to serve cluster {cluster}")]
     Serve { cluster: String, source: std::io::Error },
 }
@@ -105,7 +107,7 @@ impl Store {
         let driver_options = driver::Options { machines: store.spec.machines(), seed: store.options.seed, events: store.options.events };
         driver::start(&store.runtime, store.client(), driver_options);
         store.keep_snapshots();
-        store.start_agent();
+        store.start_agent()?;
         Ok(store)
     }
 
@@ -196,7 +198,26 @@ impl Store {
         if self.spec.faults.is_empty() { Ok(()) } else { self.set_faults(self.spec.faults.clone()).await }
     }
 
-    fn start_agent(&self) {}
+    /// Starts the real agent. It gets what it would get in a store: the cluster, and a way to the hub.
+    fn start_agent(&self) -> Result<(), Error> {
+        let Some(hub) = &self.options.hub else { return Ok(()) };
+        let state_dir = match &self.options.dir {
+            Some(dir) => {
+                agent::StateDir::open(&dir.join("agent")).map_err(|source| Error::AgentState { cluster: self.spec.name.clone(), source })?
+            }
+            None => agent::StateDir::memory(),
+        };
+        let agent = agent::run(agent::AgentOptions {
+            cluster_name: self.spec.name.clone(),
+            bootstrap: hub.bootstrap.clone(),
+            local: self.server.client(agent_user()),
+            connector: self.link.over(hub.connector.clone()),
+            state_dir,
+            runtime: self.runtime.clone(),
+        });
+        self.runtime.spawn("agent", agent);
+        Ok(())
+    }
 
     /// Writes a snapshot now and then, if something but leases changed.
     fn keep_snapshots(&self) {
@@ -243,6 +264,11 @@ fn objects_file(dir: &Path) -> PathBuf {
 
 fn system_user() -> UserInfo {
     UserInfo { username: "system:kube-controller-manager".into(), groups: vec!["system:masters".into()], ..UserInfo::default() }
+}
+
+fn agent_user() -> UserInfo {
+    let username = "system:serviceaccount:open-cluster-management-agent:muster-agent";
+    UserInfo { username: username.into(), groups: vec!["system:masters".into()], ..UserInfo::default() }
 }
 
 async fn start_server(

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod fleet;
 pub mod kind;
 mod kubelet;
+pub mod labels;
 pub mod link;
 pub mod logs;
 pub mod model;

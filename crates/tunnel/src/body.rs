@@ -1,6 +1,6 @@
 //! Bodies that stream: what requests and responses carry.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -36,7 +36,16 @@ pub fn stream(frames: impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send 
 }
 
 /// Reads a whole body, or fails when it is longer than `bytes_max`.
-pub async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, BoxError> {
-    let limited = http_body_util::Limited::new(body, bytes_max);
-    Ok(limited.collect().await?.to_bytes())
+pub async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BoxError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // No `?`: the compiler cannot prove a conversion of boxed errors `Send` across the await.
+        match frame.map(Frame::into_data) {
+            Err(error) => return Err(error),
+            Ok(Err(_trailers)) => {}
+            Ok(Ok(data)) if whole.len() + data.len() > bytes_max => return Err(format!("the body is longer than {bytes_max} bytes").into()),
+            Ok(Ok(data)) => whole.extend_from_slice(&data),
+        }
+    }
+    Ok(whole.freeze())
 }

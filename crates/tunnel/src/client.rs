@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::config::Kubeconfig;
+use tower::service_fn;
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceExt, service_fn};
 
 use crate::endpoint::Endpoint;
 use crate::wire::Wire;
@@ -44,7 +43,7 @@ async fn send_patiently(http: HttpService, request: Request<kube::client::Body>)
     let mut body = body;
     for retry in 1.. {
         let request = Request::from_parts(parts.clone(), body.map_err(BoxError::from).boxed_unsync());
-        let response = send(&http, request).await?;
+        let response = crate::send(&http, request).await?;
         match (again.take(), asked_to_wait(&response)) {
             (Some(copy), Some(delay)) if retry <= RETRIES_MAX => {
                 tokio::time::sleep(delay).await;
@@ -55,11 +54,6 @@ async fn send_patiently(http: HttpService, request: Request<kube::client::Body>)
         }
     }
     unreachable!("the loop returns after RETRIES_MAX")
-}
-
-/// Boxed here, where all types are named: the compiler cannot prove the whole future `Send` otherwise.
-fn send(http: &HttpService, request: Request<ResponseBody>) -> BoxFuture<'static, Result<Response<ResponseBody>, BoxError>> {
-    http.clone().oneshot(request).boxed()
 }
 
 /// Returns how long the server wants us to wait before sending the same again.

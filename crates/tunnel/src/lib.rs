@@ -13,7 +13,10 @@ mod proxy;
 mod tls;
 mod wire;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::config::Kubeconfig;
+use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 pub use body::Body;
@@ -24,6 +27,12 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type ResponseBody = Body;
 /// Any HTTP request to the hub, with a streaming body both ways; paths are absolute (`/muster/v1/hub`).
 pub type HttpService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+
+/// Sends one request. Boxed here, where all types are named: the compiler cannot prove a whole future that
+/// holds an [`HttpService`] call `Send`.
+pub fn send(http: &HttpService, request: http::Request<Body>) -> BoxFuture<'static, Result<http::Response<Body>, BoxError>> {
+    http.clone().oneshot(request).boxed()
+}
 
 /// An open way to a hub or cluster; cheap to clone.
 #[derive(Clone)]

@@ -14,6 +14,7 @@
 
 mod config;
 mod drift;
+mod evict;
 mod feedback;
 mod observed;
 mod path;
@@ -22,6 +23,7 @@ mod release;
 mod status;
 mod strategy;
 
+pub use evict::{EVICTION_GRACE, Eviction, evict};
 pub use observed::{Live, Mapping, ObjectId, Observed, Settings};
 pub use plan::{Plan, Stage, applied_name, plan};
 pub use release::{Release, ReleasePlan, release};

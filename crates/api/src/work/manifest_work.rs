@@ -200,7 +200,6 @@ pub enum IgnoreFieldsCondition {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConditionRule {
-    #[serde(default)]
     pub condition: String,
     #[serde(rename = "type")]
     pub type_: ConditionRuleType,

@@ -63,7 +63,9 @@ impl DeleteOptions {
                 return Err(Status::new(
                     422,
                     "Invalid",
-                    format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""),
+                    format!(
+                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
+                    ),
                 ));
             }
         };
@@ -141,7 +143,8 @@ impl Inner {
                 warnings: Default::default(),
             };
             match self.delete_named(&one, &options).await {
-                Ok(_) => items.push(object),
+                Ok(Outcome::Changed) => return Err(changed(&one)),
+                Ok(Outcome::Removed(_) | Outcome::Marked(_)) => items.push(object),
                 Err(gone) if gone.code == 404 => {}
                 Err(error) => return Err(error),
             }
@@ -171,7 +174,9 @@ impl Inner {
         }
         let expect = Expect::Revision(old.entry.revision);
         if is_released(call, &object) {
-            let removed = self.remove(call, &object, expect).await?;
+            // as BeforeDelete upstream: what is not deleted gracefully goes as it was, unmarked.
+            let last = if strategy::is_deleted_gracefully(&call.resource) { &object } else { &old.value };
+            let removed = self.remove(call, last, expect).await?;
             return removed.map_or(Ok(Outcome::Changed), |entry| Ok(Outcome::Removed(self.value_of(&call.resource, &entry)?)));
         }
         if meta::is_same(&object, &old.value) {
@@ -220,6 +225,17 @@ impl Inner {
 
 /// Kinds whose deletion answers with the object instead of a Status.
 fn returns_object(call: &Call) -> bool {
-    call.resource.gvr.group.is_empty() && matches!(call.resource.gvr.resource.as_str(), "pods" | "namespaces" | "serviceaccounts" | "services" | "persistentvolumes" | "persistentvolumeclaims" | "replicationcontrollers" | "resourcequotas" | "podtemplates")
+    call.resource.gvr.group.is_empty()
+        && matches!(
+            call.resource.gvr.resource.as_str(),
+            "pods"
+                | "namespaces"
+                | "serviceaccounts"
+                | "services"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "replicationcontrollers"
+                | "resourcequotas"
+                | "podtemplates"
+        )
 }
-

@@ -57,13 +57,9 @@ impl Inner {
             check_kept(call, &object)?;
             self.check_fields(call, call.field_validation()?, &mut object, body.duplicates.clone())?;
             // A patch that names a revision means that one; the copied one is no demand.
-            let is_conditional = meta::text(&object, "resourceVersion") != meta::text(&old.value, "resourceVersion");
             check_preconditions(call, &object, &old)?;
             if let Some(entry) = self.finish_update(call, &old, object, scope, Ownership::Update).await? {
                 return self.answer_entry(call, 200, &entry);
-            }
-            if is_conditional {
-                break;
             }
             call.warnings.lock().clear();
         }
@@ -73,7 +69,9 @@ impl Inner {
     async fn apply(&self, call: &Call, scope: Scope) -> Result<Response<Body>, Status> {
         let is_forced = call.info.query.is_true("force");
         if call.info.query.get("fieldManager").is_none_or(str::is_empty) {
-            return Err(Status::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
+            return Err(Status::bad_request(
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ));
         }
         let mut config = self.read_config(call)?;
         let (manager, api_version) = (call.field_manager()?, call.resource.gvk().api_version());
@@ -109,7 +107,8 @@ impl Inner {
     /// Reads an apply configuration: YAML or JSON of the call's kind and name.
     fn read_config(&self, call: &Call) -> Result<Value, Status> {
         let text = std::str::from_utf8(&call.body).map_err(|_| Status::bad_request("error decoding YAML: the body is not UTF-8"))?;
-        let mut config = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        let mut config =
+            yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
         let gvk = call.resource.gvk();
         let (api_version, kind) = (config["apiVersion"].as_str().unwrap_or_default(), config["kind"].as_str().unwrap_or_default());
         if api_version != gvk.api_version() || kind != gvk.kind {
@@ -186,7 +185,10 @@ fn check_kept(call: &Call, object: &Value) -> Result<(), Status> {
     }
     if meta::name(object) != call.path.name {
         let path = &call.path.name;
-        return Err(Status::bad_request(format!("the name of the object ({}) does not match the name on the URL ({path})", meta::name(object))));
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({path})",
+            meta::name(object)
+        )));
     }
     Ok(())
 }

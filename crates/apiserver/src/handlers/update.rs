@@ -9,7 +9,8 @@ use super::{Call, Stored};
 use crate::strategy::{self, Scope};
 use crate::{Body, Inner, meta};
 
-/// How often an unconditional write is tried again when the object changes meanwhile.
+/// How often a write is tried again when the object changes meanwhile. A conditional one then meets what is there:
+/// another revision is a conflict, nothing is not found.
 pub(crate) const ATTEMPTS: usize = 10;
 
 impl Inner {
@@ -25,12 +26,8 @@ impl Inner {
                 Err(error) => return Err(error),
             };
             check_preconditions(call, &object, &old)?;
-            let is_conditional = !meta::text(&object, "resourceVersion").is_empty();
             if let Some(entry) = self.finish_update(call, &old, object.clone(), scope, Ownership::Update).await? {
                 return self.answer_entry(call, 200, &entry);
-            }
-            if is_conditional {
-                break;
             }
         }
         Err(changed(call))

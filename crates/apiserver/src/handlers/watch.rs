@@ -17,6 +17,8 @@ use crate::{Body, Inner, convert, http as answers, keys, table};
 /// How long a watch lasts when the client does not say: between this and twice it, as
 /// kube-apiserver's min-request-timeout, so that many watches do not end together.
 const WATCH_SECONDS: u64 = 1800;
+/// The longest a client may ask for: a year, so that adding it to the time cannot overflow.
+const WATCH_SECONDS_MAX: u64 = 365 * 24 * 3600;
 
 impl Inner {
     pub(crate) async fn watch(self: &Arc<Self>, call: &Call) -> Result<Response<Body>, Status> {
@@ -95,7 +97,7 @@ impl Inner {
             }
             Some(text) => {
                 let seconds = text.parse::<u64>().map_err(|_| Status::bad_request(format!("timeoutSeconds: {text:?} is not a number")))?;
-                Ok(if seconds == 0 { Duration::from_secs(WATCH_SECONDS) } else { Duration::from_secs(seconds) })
+                Ok(if seconds == 0 { Duration::from_secs(WATCH_SECONDS) } else { Duration::from_secs(seconds.min(WATCH_SECONDS_MAX)) })
             }
         }
     }
@@ -136,12 +138,16 @@ fn initial_events(asked: Option<&str>, rule: Option<&str>) -> Result<Option<bool
     };
     match (asked, rule.filter(|r| !r.is_empty())) {
         (Some(_), Some("NotOlderThan")) | (None, None) => Ok(asked),
-        (Some(_), _) => {
-            Err(Status::new(422, "Invalid", "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
-        }
-        (None, Some(_)) => {
-            Err(Status::new(422, "Invalid", "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
-        }
+        (Some(_), _) => Err(Status::new(
+            422,
+            "Invalid",
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )),
+        (None, Some(_)) => Err(Status::new(
+            422,
+            "Invalid",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
     }
 }
 

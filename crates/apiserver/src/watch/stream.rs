@@ -12,9 +12,9 @@ use futures::Stream;
 use store::Revision;
 use tokio::time::Instant;
 
+use super::Watches;
 use super::event::line;
 use super::topic::{Delivery, Subscription};
-use super::Watches;
 
 /// How often a watcher that asked for bookmarks gets one, as kube-apiserver's bookmarkFrequency.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -101,7 +101,7 @@ impl State {
                 biased;
                 delivery = self.subscription.receiver.recv() => match delivery {
                     Some(delivery) => self.accept(delivery),
-                    None => self.is_over = true,
+                    None => self.cut_off(),
                 },
                 () = tokio::time::sleep_until(bookmark_at.min(self.ends_at)) => self.on_timer(),
                 () = &mut self.stopping => self.is_over = true,
@@ -119,11 +119,13 @@ impl State {
             size += line.len();
             self.pending.push_back(line);
         }
-        if self.subscription.is_cut_off() && self.subscription.receiver.is_empty() {
-            let gone = Status::gone("too old resource version: the watch fell too far behind; list again");
-            self.pending.push_back(line("ERROR", gone.to_value().to_string().as_bytes()));
-            self.is_over = true;
-        }
+    }
+
+    /// The queue was closed: everything in it was sent, what came after it is lost.
+    fn cut_off(&mut self) {
+        let gone = Status::gone("too old resource version: the watch fell too far behind; list again");
+        self.pending.push_back(line("ERROR", gone.to_value().to_string().as_bytes()));
+        self.is_over = true;
     }
 
     fn on_timer(&mut self) {
@@ -135,7 +137,10 @@ impl State {
             while let Ok(delivery) = self.subscription.receiver.try_recv() {
                 self.pending.push_back(encode(&self.options, &delivery));
             }
-            self.pending.push_back(bookmark(&self.options, revision, false));
+            // One cut off meanwhile does not have all that.
+            if !self.subscription.is_cut_off() {
+                self.pending.push_back(bookmark(&self.options, revision, false));
+            }
         }
         if now >= self.ends_at {
             self.is_over = true;
@@ -173,4 +178,3 @@ fn bookmark(options: &StreamOptions, revision: Revision, ends_initial: bool) -> 
     let object = serde_json::json!({"kind": options.kind, "apiVersion": options.api_version, "metadata": metadata});
     line("BOOKMARK", object.to_string().as_bytes())
 }
-

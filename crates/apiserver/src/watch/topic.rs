@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use store::{Error, Event, Revision, Store};
 use tokio::sync::mpsc;
 
+use super::EVENTS_BEHIND_MAX;
 use super::event::{Told, WatchEvent};
 use super::filter::Filter;
-use super::EVENTS_BEHIND_MAX;
 use crate::keys::Parts;
 
 /// What a watcher receives: the event and what it means to this watcher.
@@ -83,21 +83,27 @@ impl Topic {
 
     /// Hands an event to the watchers it may concern.
     pub fn publish(&self, event: &Arc<Event>, parts: &Parts<'_>) {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         if state.watchers.is_empty() {
             return;
         }
         let shared = Arc::new(WatchEvent::new(event.clone()));
+        let mut cut_off = Vec::new();
         for id in state.concerned(&shared, parts) {
             let Some(watcher) = state.watchers.get(&id) else { continue };
-            if shared.revision() <= watcher.after || watcher.is_cut_off.load(Ordering::Relaxed) || !watcher.filter.admits_key(parts) {
+            if shared.revision() <= watcher.after || !watcher.filter.admits_key(parts) {
                 continue;
             }
             if let Some(delivery) = deliver(&watcher.filter, &shared)
                 && watcher.sender.try_send(delivery).is_err()
             {
                 watcher.is_cut_off.store(true, Ordering::Release);
+                cut_off.push((place_of(&watcher.filter), id));
             }
+        }
+        // Without its sender the watcher ends after what is queued; it cannot miss that it was cut off.
+        for (place, id) in cut_off {
+            state.remove(&place, id);
         }
     }
 
@@ -139,7 +145,9 @@ impl State {
     }
 
     fn remove(&mut self, place: &Place, id: u64) {
-        self.watchers.remove(&id);
+        if self.watchers.remove(&id).is_none() {
+            return;
+        }
         self.label_watchers -= usize::from(matches!(place, Place::Label(..)));
         if let Some(ids) = self.index.get_mut(place) {
             ids.retain(|other| *other != id);

@@ -5,4 +5,5 @@ mod helm;
 mod kubectl;
 mod requests;
 mod script;
+mod history;
 mod support;

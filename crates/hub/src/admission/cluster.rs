@@ -1,7 +1,6 @@
 //! ManagedClusters: who accepts them, which set they join, when they were tainted.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use api::cluster::{DEFAULT_SET, GROUP, ManagedCluster, REGISTER_GROUP, Taint, label};
 use apimachinery::status::{Cause, Status};
@@ -10,28 +9,30 @@ use async_trait::async_trait;
 use controller::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{invalid, is_object_write, parse, require};
 
 pub struct Clusters {
     clock: Clock,
-    client: OnceLock<kube::Client>,
+    client: Mutex<Option<kube::Client>>,
 }
 
 impl Clusters {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, client: OnceLock::new() }
+        Self { clock, client: Mutex::new(None) }
     }
 
-    /// Lets the plugin look at namespaces: the server it belongs to has to be there first.
-    pub fn use_client(&self, client: kube::Client) {
-        let _ = self.client.set(client);
+    /// Lets the plugin look at namespaces: the server it belongs to has to be there first. None ends that, so that
+    /// plugin and server do not keep each other alive.
+    pub fn use_client(&self, client: Option<kube::Client>) {
+        *self.client.lock() = client;
     }
 
     async fn is_terminating(&self, namespace: &str) -> bool {
-        let Some(client) = self.client.get() else { return false };
-        let found = kube::Api::<Namespace>::all(client.clone()).get_opt(namespace).await;
+        let Some(client) = self.client.lock().clone() else { return false };
+        let found = kube::Api::<Namespace>::all(client).get_opt(namespace).await;
         found.ok().flatten().is_some_and(|n| n.metadata.deletion_timestamp.is_some())
     }
 }
@@ -137,7 +138,7 @@ fn stamp_taints(old: Option<&Value>, object: &mut Value, now: Timestamp) {
     let known: Known = before.into_iter().flatten().map(|t| (key(t), t["timeAdded"].clone())).collect();
     let now = Taint { time_added: Some(api::Time(Timestamp::from_second(now.as_second()).unwrap_or(now))), ..Taint::default() };
     let now = json!(now)["timeAdded"].clone();
-    for taint in object["spec"]["taints"].as_array_mut().into_iter().flatten().filter(|t| t.is_object()) {
+    for taint in object.pointer_mut("/spec/taints").and_then(Value::as_array_mut).into_iter().flatten().filter(|t| t.is_object()) {
         let time = known.get(&key(taint)).filter(|t| t.is_string()).unwrap_or(&now);
         taint["timeAdded"] = time.clone();
     }
@@ -157,6 +158,9 @@ mod tests {
         stamp_taints(Some(&old), &mut new, Timestamp::UNIX_EPOCH);
         assert_eq!(new["spec"]["taints"][0]["timeAdded"], "2026-01-01T00:00:00Z");
         assert_eq!(new["spec"]["taints"][1]["timeAdded"], "1970-01-01T00:00:00Z");
+        let mut without = json!({"spec": {}});
+        stamp_taints(None, &mut without, Timestamp::UNIX_EPOCH);
+        assert_eq!(without, json!({"spec": {}}));
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod decide;
 mod observe;
 mod report;
 
+pub use decide::recorded_uid;
+
 use std::sync::Arc;
 
 use controller::{Controller, Key, Next};

@@ -72,6 +72,12 @@ impl GitServer {
         self.notices.subscribe()
     }
 
+    /// Returns the board that the notices endpoint reads from.
+    pub fn board(&self) -> crate::notices::Board {
+        let server = self.clone();
+        crate::notices::Board::new(self.notices.clone(), Arc::new(move || server.tips()))
+    }
+
     /// Returns where the wanted revisions of all repositories are: what a new listener may have missed.
     pub fn tips(&self) -> Vec<Notice> {
         let of_mirror = |mirror: git::Mirror| {

@@ -133,3 +133,77 @@ fn respond(code: StatusCode, content_type: &'static str, body: Bytes) -> Respons
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use api::hub::Notice;
+    use git::{Entry, Limits, Pack};
+
+    use super::*;
+    use crate::gitserver::Options;
+
+    fn git(dir: &Path, arguments: &[&str]) -> String {
+        let mut command = std::process::Command::new("git");
+        command
+            .current_dir(dir)
+            .args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"])
+            .args(arguments);
+        let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output().expect("git runs");
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    fn commit(dir: &Path, content: &str) -> String {
+        std::fs::write(dir.join("a.yaml"), content).expect("written");
+        git(dir, &["add", "-A"]);
+        git(dir, &["commit", "-q", "-m", "change"]);
+        git(dir, &["rev-parse", "HEAD"])
+    }
+
+    async fn ask(server: &GitServer, method: &str, path: &str, body: &'static str) -> (u16, Bytes) {
+        let body = Full::new(Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+        let request = Request::builder().method(method).uri(path).body(body).expect("a request");
+        let response = server.handle(request, &UserInfo::admin("test")).await;
+        let status = response.status().as_u16();
+        (status, read(response.into_body()).await.expect("a body").into())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn agents_get_commits_and_packs_and_hear_of_news() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let repo = dir.path().join("repo");
+        git(dir.path(), &["init", "-q", "-b", "main", "repo"]);
+        let first = commit(&repo, "a: 1");
+        let mut options = Options::new(dir.path().join("hub"));
+        options.is_file_allowed = true;
+        let server = GitServer::new(&options);
+        let mut notices = server.notices();
+        let url = format!("file://{}", repo.display());
+        let resolve = format!("/muster/v1/git/resolve?repo={url}&revision=main");
+        assert_eq!(ask(&server, "GET", &resolve, "").await, (200, format!("{{\"commit\":\"{first}\"}}").into()));
+        let (status, bytes) = ask(&server, "GET", &format!("/muster/v1/git/packs/{first}?repo={url}&path="), "").await;
+        assert_eq!(status, 200);
+        let pack = Pack::read(&bytes, &Limits::default()).expect("readable");
+        assert_eq!(pack.entries["a.yaml"], Entry::File(b"a: 1".to_vec()));
+
+        let (status, bytes) = ask(&server, "GET", &format!("/muster/v1/git/resolve?repo={url}&revision=none"), "").await;
+        let said: Value = serde_json::from_slice(&bytes).expect("a Status");
+        assert_eq!((status, said["reason"].as_str()), (404, Some("NotFound")));
+        assert!(said["message"].as_str().is_some_and(|m| m.contains("\"none\" is not a branch, tag or commit")));
+        assert_eq!(ask(&server, "GET", "/muster/v1/git/resolve?revision=main", "").await.0, 400);
+        assert_eq!(ask(&server, "GET", "/muster/v1/git/packs/abc?repo=x", "").await.0, 400);
+        assert_eq!(ask(&server, "DELETE", "/muster/v1/git/resolve", "").await.0, 404);
+
+        let second = commit(&repo, "a: 2");
+        assert_eq!(ask(&server, "POST", &format!("/muster/v1/git/refresh?repo={url}"), "").await.0, 202);
+        let moved = notices.recv().await.expect("a notice");
+        assert_eq!(moved, Notice::Revision { repo: url, revision: "main".into(), commit: second });
+        assert_eq!(
+            ask(&server, "POST", "/muster/v1/git/refresh", r#"{"repository": {"clone_url": "https://elsewhere/x.git"}}"#).await.0,
+            202
+        );
+        assert_eq!(ask(&server, "POST", "/muster/v1/git/refresh", "nonsense").await.0, 400);
+    }
+}

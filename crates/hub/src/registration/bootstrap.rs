@@ -21,6 +21,9 @@ pub const SERVICE_ACCOUNT: &str = "agent-registration-bootstrap";
 const BOOTSTRAP_ROLE: &str = "open-cluster-management:bootstrap";
 const BOOTSTRAP_BINDING: &str = "cluster-bootstrap";
 
+/// Which hub this is, anyone may know.
+const HUB_INFO: &str = "muster:hub-info";
+
 const ESTABLISHED_POLL: Duration = Duration::from_millis(50);
 const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -75,9 +78,18 @@ pub async fn ensure(client: &Client) -> Result<(), Error> {
         rights::rule(&["certificates.k8s.io"], &["certificatesigningrequests"], &["create", "get", "list", "watch"]),
         rights::rule(&[GROUP], &["managedclusters"], &["get", "create", "list", "watch"]),
         rights::rule(&[GROUP], &["managedclustersets/join"], &["create"]),
-        rights::paths(&[api::hub::path::HUB.to_owned()], &["get"]),
     ];
     write::apply(&roles, &ClusterRole { metadata: meta(None, BOOTSTRAP_ROLE), rules: Some(rules), ..ClusterRole::default() }).await?;
+    let info = ClusterRole {
+        metadata: meta(None, HUB_INFO),
+        rules: Some(vec![rights::paths(&[api::hub::path::HUB.to_owned()], &["get"])]),
+        ..ClusterRole::default()
+    };
+    write::apply(&roles, &info).await?;
+    let everybody = ["system:authenticated", "system:unauthenticated"].map(|g| rights::group_subject(g.to_owned()));
+    let info =
+        ClusterRoleBinding { metadata: meta(None, HUB_INFO), role_ref: rights::role_ref(HUB_INFO), subjects: Some(everybody.to_vec()) };
+    write::apply(&Api::all(client.clone()), &info).await?;
     let account = Subject {
         kind: "ServiceAccount".to_owned(),
         api_group: None,

@@ -113,6 +113,12 @@ pub fn health(object: &Value) -> Option<Health> {
     Some(found)
 }
 
+/// Returns whether a kind has health that its metadata alone does not tell.
+pub fn has_rule(group: &str, kind: &str) -> bool {
+    let probe = serde_json::json!({"apiVersion": format!("{group}{}v1", if group.is_empty() { "" } else { "/" }), "kind": kind});
+    health(&probe).is_some()
+}
+
 /// Returns whether the controller has not yet seen the latest spec.
 fn is_stale(object: &Value) -> bool {
     number(object, "/metadata/generation") > number(object, "/status/observedGeneration")
@@ -132,6 +138,12 @@ mod tests {
             Some(Health { status, message }) => format!("{status}: {message}"),
         };
         assert_eq!(found, expect, "of\n{yaml}");
+    }
+
+    #[test]
+    fn a_kind_with_a_rule_is_known_by_name() {
+        assert!(has_rule("apps", "Deployment") && has_rule("", "Pod"));
+        assert!(!has_rule("", "ConfigMap") && !has_rule("example.com", "Deployment"));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Plan {
     /// Writes a status if it differs from the one there.
     pub fn set_status(&mut self, kind: Kind, meta: &Meta, before: &Json, status: Value) {
         let status = without_nulls(status);
-        if before.text() != status.to_string() {
+        if *before != Json::of(&status) {
             self.act(Action::Status { kind, namespace: meta.namespace.clone(), name: meta.name.clone(), status });
         }
     }

@@ -41,9 +41,8 @@ async fn a_pod_has_logs() {
 async fn a_store_comes_back_with_the_same_objects_and_identity() {
     let dir = tempfile::tempdir().expect("a directory");
     let options = || Options { dir: Some(dir.path().to_owned()), ..options() };
-    let start = async || {
-        Store::start(&Runtime::new(Clock::wall()), StoreSpec::named("store-0001"), options()).await.expect("a store starts")
-    };
+    let start =
+        async || Store::start(&Runtime::new(Clock::wall()), StoreSpec::named("store-0001"), options()).await.expect("a store starts");
     let first = start().await;
     apply(&first, WEB).await;
     eventually("available", 20, async || is_available(&first).await).await;
@@ -123,4 +122,31 @@ async fn the_same_seed_gives_the_same_fleet_and_another_one_another() {
     let first = lived(1).await;
     assert_eq!(first, lived(1).await);
     assert_ne!(first, lived(2).await);
+}
+
+/// Prints what a store of twenty pods weighs. Run alone: `cargo test --release -p sim --test it a_store_weighs -- --ignored --nocapture`.
+#[tokio::test(start_paused = true)]
+#[ignore = "a measurement"]
+async fn a_store_weighs() {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a line");
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number")
+    };
+    let count = 40;
+    let before = resident();
+    let begun = std::time::Instant::now();
+    let fleet = Fleet::start(&runtime(), FleetSpec::plain(count), FleetOptions::default()).await.expect("a fleet starts");
+    println!("empty: {} KB a store, {:?} to start {count}", (resident() - before) / u64::from(count), begun.elapsed());
+    let begun = std::time::Instant::now();
+    for store in fleet.stores() {
+        for n in 0..10 {
+            apply(store, &WEB.replace("name: web", &format!("name: web-{n}")).replace("app: web", &format!("app: web-{n}"))).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    println!("twenty pods: {} KB a store, {:?} to settle", (resident() - before) / u64::from(count), begun.elapsed());
+    let begun = std::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    println!("an hour later: {} KB a store, {:?} of work", (resident() - before) / u64::from(count), begun.elapsed());
 }

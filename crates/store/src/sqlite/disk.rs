@@ -12,9 +12,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::Options;
@@ -171,14 +173,26 @@ impl Disk {
         transaction.commit()
     }
 
+    /// Keeps the returned counter at the number of pages in the WAL.
+    pub fn count_wal_pages(&mut self) -> rusqlite::Result<Arc<AtomicU64>> {
+        let counter = Arc::new(AtomicU64::new(0));
+        let pages = counter.clone();
+        let hook = move |_: &mut Wal, count: std::ffi::c_int| {
+            pages.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        };
+        self.connection.wal_hook(Some(hook))?;
+        Ok(counter)
+    }
+
     /// Copies the rest of the WAL into the file, so that the next write starts it anew.
     pub fn finish_checkpoint(&self) -> rusqlite::Result<()> {
-        checkpoint(&self.connection, "PASSIVE").map(drop)
+        checkpoint(&self.connection)
     }
 
     /// Empties the WAL, if nobody else reads the file.
     pub fn close(self) -> rusqlite::Result<()> {
-        checkpoint(&self.connection, "TRUNCATE")?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         self.connection.close().map_err(|(_, error)| error)
     }
 }
@@ -193,12 +207,9 @@ pub(super) fn open_again(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Runs a checkpoint; returns the pages in the WAL and those of them in the file.
-pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(u64, u64)> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        let pages = |index| row.get::<_, i64>(index).map(|pages| u64::try_from(pages).unwrap_or(0));
-        Ok((pages(1)?, pages(2)?))
-    })
+/// Copies what can be copied without stopping anybody.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Looks before it writes: a file that is not ours, or newer, stays as it is.

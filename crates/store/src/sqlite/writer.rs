@@ -74,12 +74,12 @@ impl Writer {
         shared: Arc<Shared>,
         queue: Arc<Queue>,
         counters: Arc<Counters>,
-        disk: Disk,
+        mut disk: Disk,
         options: Options,
         reserved: Revision,
         dropped: Vec<Revision>,
     ) -> std::io::Result<Writer> {
-        let checkpointer = Checkpointer::start(disk.path(), options.checkpoint_bytes, options.wal_bytes_max)?;
+        let checkpointer = Checkpointer::start(&mut disk, options.checkpoint_bytes, options.wal_bytes_max)?;
         let newest = shared.state.read().revision();
         let mut writer = Writer {
             shared,
@@ -114,11 +114,8 @@ impl Writer {
             if is_due && (self.queue.is_idle() || !self.pending.is_empty()) {
                 self.keep_house();
             }
-            if self.checkpointer.take_needs_writer() {
+            if self.checkpointer.after_commit(&self.disk) {
                 self.counters.checkpoint_stalls.fetch_add(1, Ordering::Relaxed);
-                if let Err(error) = self.disk.finish_checkpoint() {
-                    tracing::warn!(%error, "failed to checkpoint the store");
-                }
             }
         }
         self.close();
@@ -208,12 +205,10 @@ impl Writer {
             newest: None,
         };
         let reserved = work.reserved.unwrap_or(self.reserved);
-        let bytes = transaction_bytes(&work);
         if let Err(error) = self.disk.commit(&work) {
             return Err(self.failed(&error));
         }
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.checkpointer.wrote(bytes);
         self.dropped.drain(..deletes);
         self.compacted = None;
         self.pending.clear();
@@ -361,11 +356,4 @@ impl Drop for AbandonOnDrop {
 
 fn count(counter: &AtomicU64, by: usize) {
     counter.fetch_add(by as u64, Ordering::Relaxed);
-}
-
-/// Returns about what a transaction adds to the WAL: whole pages.
-fn transaction_bytes(work: &Transaction<'_>) -> u64 {
-    let events = work.pending.iter().chain(work.events);
-    let values: usize = events.map(|event| event.entry.key.len() + event.entry.value.len() + 32).sum();
-    (values + work.delete.len() * 1024 + 8192) as u64
 }

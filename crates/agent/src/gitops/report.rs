@@ -1,0 +1,110 @@
+//! What is written into an Application, and what the hub is told of it.
+
+use api::argo::{Application, ApplicationStatus, annotation, condition, operation_phase, sync_status};
+use api::report;
+use gitops::Engine;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use super::application::AnyApplication;
+
+/// `reconciledAt` alone is written no more often: a look that found nothing new is no write.
+const RECONCILED_AGE_SECONDS: i64 = 600;
+
+/// What to change in an Application.
+pub(super) struct Change<'a> {
+    pub status: &'a ApplicationStatus,
+    /// Whether `operation` was taken up.
+    pub takes_operation: bool,
+}
+
+/// Writes an Application if it changed; returns it as it is now. A conflict is an error: somebody else wrote, look again.
+pub(super) async fn write(client: &kube::Client, app: &AnyApplication, change: &Change<'_>) -> Result<Option<AnyApplication>, kube::Error> {
+    let status = serde_json::to_value(change.status).unwrap_or_default();
+    let takes_refresh = app.asks_for_refresh();
+    if !takes_refresh && !change.takes_operation && !is_news(app.rest.get("status"), &status) {
+        return Ok(None);
+    }
+    let mut written = app.clone();
+    written.rest.insert("status".to_owned(), status);
+    if change.takes_operation {
+        written.rest.remove("operation");
+    }
+    if let Some(annotations) = &mut written.metadata.annotations {
+        annotations.remove(annotation::REFRESH);
+    }
+    replace(client, &written).await.map(Some)
+}
+
+/// Writes an Application as a whole; the resourceVersion guards against other writers.
+pub(super) async fn replace(client: &kube::Client, app: &AnyApplication) -> Result<AnyApplication, kube::Error> {
+    let namespace = app.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<AnyApplication> = Api::namespaced(client.clone(), namespace);
+    api.replace(app.metadata.name.as_deref().unwrap_or_default(), &PostParams::default(), app).await
+}
+
+/// Says in an Application that it is not readable.
+pub(super) async fn write_unreadable(client: &kube::Client, app: &AnyApplication, why: &str) -> Result<(), kube::Error> {
+    let wanted = json!([{"type": condition::INVALID_SPEC_ERROR, "message": why}]);
+    let status = app.rest.get("status").cloned().unwrap_or_else(|| json!({}));
+    if status["conditions"] == wanted || !status.is_object() {
+        return Ok(());
+    }
+    let mut written = app.clone();
+    let mut status = status;
+    status["conditions"] = wanted;
+    status["sync"] = json!({"status": sync_status::UNKNOWN});
+    written.rest.insert("status".to_owned(), status);
+    replace(client, &written).await.map(drop)
+}
+
+fn is_news(before: Option<&Value>, after: &Value) -> bool {
+    let Some(before) = before else { return true };
+    let strip = |status: &Value| {
+        let mut status = status.clone();
+        if let Some(fields) = status.as_object_mut() {
+            fields.remove("reconciledAt");
+        }
+        status
+    };
+    let second =
+        |status: &Value| status["reconciledAt"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| at.as_second());
+    strip(before) != strip(after) || second(after) - second(before) > RECONCILED_AGE_SECONDS
+}
+
+/// Returns what the hub is told of an Application.
+pub(super) fn summary(app: &Application, engine: Engine) -> report::Application {
+    let status = app.status.clone().unwrap_or_default();
+    let source = app.spec.sources().first().cloned().unwrap_or_default();
+    let last = status.history.last();
+    let operation = status.operation_state.as_ref();
+    let message = status.conditions.first().map(|c| c.message.clone()).or_else(|| {
+        let troubled = operation.filter(|o| o.phase != operation_phase::SUCCEEDED && !o.message.is_empty());
+        troubled.map(|o| o.message.clone())
+    });
+    let count = |is: &dyn Fn(&api::argo::ResourceStatus) -> bool| {
+        u32::try_from(status.resources.iter().filter(|r| is(r)).count()).unwrap_or(u32::MAX)
+    };
+    report::Application {
+        namespace: app.metadata.namespace.clone().unwrap_or_default(),
+        name: app.metadata.name.clone().unwrap_or_default(),
+        project: app.spec.project.clone(),
+        repo: source.repo_url,
+        path: source.path,
+        target_revision: source.target_revision,
+        revision: status.sync.revision.clone(),
+        sync: status.sync.status.clone(),
+        health: status.health.status.clone(),
+        sync_since: None,
+        health_since: status.health.last_transition_time.as_ref().map(|t| t.0),
+        engine: engine.to_string(),
+        operation: operation.map(|o| o.phase.clone()).unwrap_or_default(),
+        synced_revision: last.map(|h| h.revision.clone()).unwrap_or_default(),
+        synced_at: last.and_then(|h| h.deployed_at.as_ref()).map(|t| t.0),
+        message: message.filter(|_| engine != Engine::Off).map(|m| m.chars().take(1_000).collect()).unwrap_or_default(),
+        resources: count(&|_| true),
+        resources_out_of_sync: count(&|r| r.status == sync_status::OUT_OF_SYNC),
+        resources_degraded: count(&|r| r.health.as_ref().is_some_and(|h| h.status == api::argo::health_status::DEGRADED)),
+    }
+}

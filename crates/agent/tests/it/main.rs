@@ -1,0 +1,74 @@
+//! The agent between two API servers of ours, in one process.
+
+mod gitops;
+mod hub;
+mod registration;
+mod reports;
+mod work;
+
+use std::time::Duration;
+
+use agent::{AgentOptions, StateDir};
+use controller::Runtime;
+use hub::{Hub, Server};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::Value;
+
+pub const CLUSTER: &str = "store-1";
+
+/// Waits until `look` finds something.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(30), looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("did not happen: {what}"),
+    }
+}
+
+fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
+    let text = |field: &str| object[field].as_str().unwrap().to_owned();
+    let (group, version) = apimachinery::gvk::split_api_version(object["apiVersion"].as_str().unwrap());
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &text("kind")));
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+pub async fn create(client: &Client, object: Value) {
+    let dynamic: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+    api_of(client, &object).create(&PostParams::default(), &dynamic).await.unwrap();
+}
+
+/// A store without an agent.
+pub async fn store() -> Server {
+    let server = hub::server(Vec::new()).await;
+    let namespaces: Api<Namespace> = Api::all(server.admin.clone());
+    eventually("namespace kube-system is there", async || namespaces.get("kube-system").await.ok()).await;
+    server
+}
+
+/// Starts an agent; it ends with the returned runtime.
+pub fn start_agent(hub: &Hub, store: &Server, state_dir: StateDir) -> Runtime {
+    let runtime = store.runtime.child();
+    let options = AgentOptions {
+        cluster_name: CLUSTER.into(),
+        bootstrap: hub::bootstrap(),
+        local: store.admin.clone(),
+        connector: hub.server.api.connector(),
+        state_dir,
+        runtime: runtime.clone(),
+    };
+    runtime.spawn("agent", agent::run(options));
+    runtime
+}

@@ -1,0 +1,74 @@
+use agent::StateDir;
+use api::cluster::{ManagedCluster, condition};
+use api::conditions;
+use api::hub::HubInfo;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use crate::{CLUSTER, eventually, hub, start_agent, store};
+
+async fn available(hub: &hub::Hub) -> ManagedCluster {
+    let clusters: Api<ManagedCluster> = Api::all(hub.server.admin.clone());
+    eventually("the cluster is available", async || {
+        let cluster = clusters.get_opt(CLUSTER).await.unwrap()?;
+        conditions::is_true(cluster.conditions(), condition::AVAILABLE).then_some(cluster)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cluster_joins_tells_about_itself_and_beats() {
+    let (hub, store) = (hub::hub().await, store().await);
+    start_agent(&hub, &store, StateDir::memory());
+    let cluster = available(&hub).await;
+    assert!(conditions::is_true(cluster.conditions(), condition::JOINED));
+    assert!(conditions::is_true(cluster.conditions(), condition::HUB_ACCEPTED), "what the hub wrote stays");
+    assert_eq!(cluster.status.as_ref().unwrap().version.as_ref().unwrap().kubernetes, "v1.33.1");
+    assert_eq!(cluster.claim("id.k8s.io").unwrap().len(), 36);
+    let secrets: Api<Secret> = Api::namespaced(store.admin.clone(), "open-cluster-management-agent");
+    let secret = secrets.get("hub-kubeconfig-secret").await.unwrap();
+    let names: Vec<&str> = secret.data.as_ref().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["agent-name", "cluster-name", "kubeconfig", "tls.crt", "tls.key"]);
+    let leases: Api<Lease> = Api::namespaced(hub.server.admin.clone(), CLUSTER);
+    let beat = async || leases.get("managed-cluster-lease").await.unwrap().spec?.renew_time;
+    let first = eventually("the lease is renewed", beat).await;
+    eventually("it is renewed again", async || beat().await.filter(|next| *next > first)).await;
+}
+
+#[tokio::test]
+async fn a_restart_uses_the_same_certificate() {
+    let (hub, store) = (hub::hub().await, store().await);
+    let first = start_agent(&hub, &store, StateDir::memory());
+    available(&hub).await;
+    first.stop().await;
+    let leases: Api<Lease> = Api::namespaced(hub.server.admin.clone(), CLUSTER);
+    let before = leases.get("managed-cluster-lease").await.unwrap().spec.and_then(|s| s.renew_time);
+    start_agent(&hub, &store, StateDir::memory());
+    eventually("the lease is renewed by the second", async || {
+        let renewed = leases.get("managed-cluster-lease").await.unwrap().spec?.renew_time;
+        (renewed > before).then_some(())
+    })
+    .await;
+    let requests: Api<CertificateSigningRequest> = Api::all(hub.server.admin.clone());
+    assert_eq!(requests.list(&ListParams::default()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn another_hub_at_the_same_address_is_refused() {
+    let (hub, store) = (hub::hub().await, store().await);
+    let first = start_agent(&hub, &store, StateDir::memory());
+    available(&hub).await;
+    first.stop().await;
+    *hub.desk.identity.lock() = Some(HubInfo { uid: "hub-2".into(), epoch: 1, version: "test".into() });
+    let leases: Api<Lease> = Api::namespaced(hub.server.admin.clone(), CLUSTER);
+    let before = leases.get("managed-cluster-lease").await.unwrap().resource_version();
+    hub.desk.held.lock().clear();
+    start_agent(&hub, &store, StateDir::memory());
+    // It asks who the hub is first thing; a second is many times what a heartbeat needs.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(leases.get("managed-cluster-lease").await.unwrap().resource_version(), before);
+    assert!(hub.desk.held.lock().is_empty(), "nothing is told to another hub");
+}

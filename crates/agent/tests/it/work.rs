@@ -1,0 +1,124 @@
+use agent::StateDir;
+use api::conditions;
+use api::hub::HubInfo;
+use api::work::{AppliedManifestWork, ManifestWork};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use crate::hub::{Hub, Server};
+use crate::{CLUSTER, create, eventually, hub, start_agent, store};
+
+fn work(names: &[&str]) -> serde_json::Value {
+    let config_map =
+        |name: &&str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"a": "b"}});
+    let mut manifests: Vec<_> = names.iter().map(config_map).collect();
+    manifests.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+    json!({"apiVersion": "work.open-cluster-management.io/v1", "kind": "ManifestWork", "metadata": {"name": "w", "namespace": CLUSTER},
+        "spec": {"workload": {"manifests": manifests}}})
+}
+
+fn works(hub: &Hub) -> Api<ManifestWork> {
+    Api::namespaced(hub.server.admin.clone(), CLUSTER)
+}
+
+fn config_maps(store: &Server) -> Api<ConfigMap> {
+    Api::namespaced(store.admin.clone(), "shop")
+}
+
+/// Starts hub, store and agent with a work of these ConfigMaps, and waits until it is applied.
+async fn applied(names: &[&str]) -> (Hub, Server, controller::Runtime) {
+    let (hub, store) = (hub::hub().await, store().await);
+    create(&hub.server.admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})).await;
+    let agent = start_agent(&hub, &store, StateDir::memory());
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(hub.server.admin.clone());
+    eventually("the cluster has its namespace", async || namespaces.get(CLUSTER).await.ok()).await;
+    create(&hub.server.admin, work(names)).await;
+    until_applied(&hub, 1).await;
+    (hub, store, agent)
+}
+
+async fn until_applied(hub: &Hub, generation: i64) -> ManifestWork {
+    eventually("the work is applied", async || {
+        let work = works(hub).get("w").await.unwrap();
+        let applied = conditions::find(work.conditions(), "Applied")?;
+        (applied.status == "True" && applied.observed_generation == Some(generation)).then_some(work)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_work_is_applied_kept_pruned_and_removed() {
+    let (hub, store, _agent) = applied(&["one", "two"]).await;
+    let config_maps = config_maps(&store);
+    let one = config_maps.get("one").await.unwrap();
+    assert_eq!(one.owner_references()[0].kind, "AppliedManifestWork");
+    // Kept.
+    config_maps.delete("one", &DeleteParams::default()).await.unwrap();
+    eventually("a deleted object is back", async || config_maps.get_opt("one").await.unwrap()).await;
+    let drift = json!({"data": {"a": "drift"}});
+    config_maps.patch("one", &PatchParams::default(), &Patch::Merge(drift)).await.unwrap();
+    eventually("drift is gone", async || (config_maps.get("one").await.unwrap().data?["a"] == "b").then_some(())).await;
+    // Pruned.
+    let manifests = work(&["one"])["spec"].clone();
+    works(&hub).patch("w", &PatchParams::default(), &Patch::Merge(json!({"spec": manifests}))).await.unwrap();
+    eventually("what left the spec is gone", async || config_maps.get_opt("two").await.unwrap().is_none().then_some(())).await;
+    let status = until_applied(&hub, 2).await.status.unwrap();
+    assert!(conditions::is_true(&status.conditions, "Available"));
+    assert_eq!(status.resource_status.manifests.len(), 2);
+    // Removed.
+    works(&hub).delete("w", &DeleteParams::default()).await.unwrap();
+    eventually("the work is gone", async || works(&hub).get_opt("w").await.unwrap().is_none().then_some(())).await;
+    let left: Api<AppliedManifestWork> = Api::all(store.admin.clone());
+    eventually("nothing is left", async || left.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())).await;
+    assert!(config_maps.get_opt("one").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn one_bad_manifest_does_not_stop_the_others() {
+    let (hub, store, _agent) = applied(&["one"]).await;
+    let mut spec = work(&["one", "three"])["spec"].clone();
+    let bad = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "x"}});
+    spec["workload"]["manifests"].as_array_mut().unwrap().insert(0, bad);
+    works(&hub).patch("w", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.unwrap();
+    eventually("the good one is there", async || config_maps(&store).get_opt("three").await.unwrap()).await;
+    let status = eventually("the bad one is named", async || {
+        let status = works(&hub).get("w").await.unwrap().status?;
+        conditions::is_false(&status.conditions, "Applied").then_some(status)
+    })
+    .await;
+    let told = &status.resource_status.manifests[0].conditions[0];
+    assert!(told.message.contains("does not serve example.com/v1, Kind=Widget"), "{}", told.message);
+}
+
+#[tokio::test]
+async fn a_restored_hub_gets_a_new_session_and_nothing_is_removed() {
+    let (hub, store, agent) = applied(&["one"]).await;
+    let uid = config_maps(&store).get("one").await.unwrap().uid();
+    *hub.desk.identity.lock() = Some(HubInfo { uid: "hub-1".into(), epoch: 2, version: "test".into() });
+    agent.stop().await;
+    start_agent(&hub, &store, StateDir::memory());
+    let spec = work(&["one", "new"])["spec"].clone();
+    works(&hub).patch("w", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.unwrap();
+    eventually("the new one is there", async || config_maps(&store).get_opt("new").await.unwrap()).await;
+    assert_eq!(config_maps(&store).get("one").await.unwrap().uid(), uid);
+}
+
+#[tokio::test]
+async fn a_work_that_vanished_from_the_hub_starts_an_eviction_and_keeps_its_objects() {
+    let (hub, store, _agent) = applied(&["one"]).await;
+    // As a hub that lost it: the finalizer is taken off behind the agent's back.
+    works(&hub).delete("w", &DeleteParams::default()).await.unwrap();
+    let applied_works: Api<AppliedManifestWork> = Api::all(store.admin.clone());
+    let force = json!({"metadata": {"finalizers": null}});
+    let _ = works(&hub).patch("w", &PatchParams::default(), &Patch::Merge(force)).await;
+    eventually("the eviction begins, or the work was released in time", async || {
+        let list = applied_works.list(&ListParams::default()).await.unwrap().items;
+        match list.first() {
+            None => Some(()),
+            Some(applied) => applied.status.as_ref()?.eviction_start_time.as_ref().map(|_| ()),
+        }
+    })
+    .await;
+}

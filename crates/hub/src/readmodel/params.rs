@@ -1,0 +1,79 @@
+//! Query parameters of the read model.
+
+use std::collections::BTreeMap;
+
+use apimachinery::status::Status;
+
+use super::{PAGE_DEFAULT, PAGE_MAX};
+
+#[derive(Debug, Default)]
+pub struct Params {
+    /// Several values of one name are alternatives, apart by commas or repeated.
+    named: BTreeMap<String, Vec<String>>,
+}
+
+impl Params {
+    /// Reads a query; a name that is not in `known` is refused: a misspelt filter must not show everything.
+    pub fn parse(query: &str, known: &[&str]) -> Result<Self, Status> {
+        let mut params = Self::default();
+        for pair in query.split('&').filter(|p| !p.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                return Err(Status::bad_request(format!("query parameter {name:?} is not one of {}", known.join(", "))));
+            }
+            let value = decode(value);
+            let parts = value.split(',').filter(|v| !v.is_empty()).map(str::to_owned);
+            params.named.entry(name.to_owned()).or_default().extend(parts);
+        }
+        Ok(params)
+    }
+
+    pub fn all(&self, name: &str) -> Option<&Vec<String>> {
+        self.named.get(name).filter(|values| !values.is_empty())
+    }
+
+    pub fn one(&self, name: &str) -> Option<&str> {
+        self.all(name).and_then(|values| values.last()).map(String::as_str)
+    }
+
+    pub fn limit(&self) -> Result<usize, Status> {
+        let Some(text) = self.one("limit") else { return Ok(PAGE_DEFAULT) };
+        let wrong = || Status::bad_request(format!("limit is {text:?}: a number from 1 to {PAGE_MAX} is needed"));
+        text.parse::<usize>().ok().filter(|n| (1..=PAGE_MAX).contains(n)).ok_or_else(wrong)
+    }
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (byte, hex) {
+            (b'%', Some(value)) => {
+                out.push(value);
+                at += 3;
+                continue;
+            }
+            (b'+', _) => out.push(b' '),
+            (other, _) => out.push(other),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_and_unknown_ones_refused() {
+        let params = Params::parse("cluster=a,b&cluster=c&search=x%20y+z&limit=3", &["cluster", "search", "limit"]).expect("known");
+        assert_eq!(params.all("cluster").map(|v| v.join("|")).as_deref(), Some("a|b|c"));
+        assert_eq!(params.one("search"), Some("x y z"));
+        assert_eq!(params.limit().ok(), Some(3));
+        assert!(Params::parse("clutser=a", &["cluster"]).is_err());
+        assert!(Params::parse("limit=0", &["limit"]).expect("known").limit().is_err());
+    }
+}

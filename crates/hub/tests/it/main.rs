@@ -1,0 +1,6 @@
+//! A hub on its own API server, in process, and agents that speak the protocols by hand.
+
+mod endpoints;
+mod joining;
+mod placing;
+mod support;

@@ -1,0 +1,132 @@
+//! One process of a fleet, in the foreground: what `muster up` starts three of.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use controller::{Clock, Runtime};
+use git::serve::{GitHttp, Options as ServeOptions};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::SignedDuration;
+use kube::config::Kubeconfig;
+use tokio::net::TcpListener;
+use tunnel::TlsConnector;
+
+use crate::layout::{Fleet, Layout, write_whole};
+
+/// How long a bootstrap kubeconfig lets clusters join; every start makes a new one.
+const BOOTSTRAP_HOURS: i64 = 24 * 7;
+
+#[derive(Args)]
+pub struct Run {
+    #[command(subcommand)]
+    part: PartCommand,
+}
+
+#[derive(Subcommand)]
+enum PartCommand {
+    Git(Dir),
+    Hub(Dir),
+    Sim(Dir),
+}
+
+#[derive(Args)]
+struct Dir {
+    #[arg(long)]
+    dir: PathBuf,
+}
+
+impl Run {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let runtime = Runtime::new(Clock::wall());
+        match self.part {
+            PartCommand::Git(at) => serve_git(&runtime, &Layout::new(&at.dir)).await?,
+            PartCommand::Hub(at) => serve_hub(&runtime, &Layout::new(&at.dir)).await?,
+            PartCommand::Sim(at) => serve_stores(&runtime, &Layout::new(&at.dir)).await?,
+        }
+        runtime.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits until somebody asks this process to end.
+async fn asked_to_stop() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+async fn serve_git(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
+    let fleet = layout.existing()?;
+    let git = GitHttp::new(ServeOptions { root: layout.repos(), is_push_allowed: true, login: None });
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.git_port()));
+    let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
+    runtime.spawn("git", async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let git = git.clone();
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(move |request| {
+                    let git = git.clone();
+                    async move { Ok::<_, std::convert::Infallible>(git.handle(request).await) }
+                });
+                let served = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                if let Err(error) = served {
+                    tracing::debug!(%error, "connection ended");
+                }
+            });
+        }
+    });
+    asked_to_stop().await
+}
+
+async fn serve_hub(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
+    let fleet = layout.existing()?;
+    let mut options = hub::HubOptions::new(runtime.clone());
+    options.dir = Some(layout.hub());
+    options.listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.port)));
+    options.git = Some(hub::gitserver::Options::new(layout.mirrors()));
+    let hub = hub::start(options).await?;
+    write_kubeconfig(layout.kubeconfig(), &hub.admin_kubeconfig())?;
+    let bootstrap = hub.bootstrap_kubeconfig(SignedDuration::from_hours(BOOTSTRAP_HOURS)).await?;
+    write_kubeconfig(layout.bootstrap(), &bootstrap)?;
+    asked_to_stop().await?;
+    hub.stop().await;
+    Ok(())
+}
+
+fn write_kubeconfig(path: PathBuf, kubeconfig: &Kubeconfig) -> anyhow::Result<()> {
+    // A kubeconfig is a credential: only its owner reads it.
+    write_whole(&path, &serde_json::to_vec_pretty(kubeconfig)?, 0o600)
+}
+
+async fn serve_stores(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
+    let fleet = layout.existing()?;
+    let bootstrap = Kubeconfig::read_from(layout.bootstrap()).context("failed to read the bootstrap kubeconfig: is the hub up?")?;
+    let access = sim::HubAccess { connector: Arc::new(TlsConnector), bootstrap };
+    let options = sim::FleetOptions { dir: Some(layout.stores()), hub: Some(access), first_port: Some(fleet.first_store_port()) };
+    let stores = sim::Fleet::start(runtime, sim::FleetSpec::plain(fleet.stores), options).await?;
+    for store in stores.stores() {
+        if let Some(kubeconfig) = store.kubeconfig() {
+            write_whole(&layout.stores().join(&store.spec().name).join("kubeconfig"), kubeconfig.as_bytes(), 0o600)?;
+        }
+    }
+    asked_to_stop().await?;
+    stores.stop().await.map_err(|error| anyhow!(error))
+}
+
+impl Fleet {
+    pub fn git_port(&self) -> u16 {
+        self.port + 1
+    }
+
+    pub fn first_store_port(&self) -> u16 {
+        self.port + 10
+    }
+}

@@ -1,0 +1,6 @@
+//! Scenarios: a hub and its stores, as their users see them.
+
+mod gitops;
+mod joining;
+mod wall;
+mod works;
