@@ -6,5 +6,6 @@ mod faults;
 mod history;
 mod helm;
 mod kubectl;
+mod requests;
 mod script;
 mod support;
