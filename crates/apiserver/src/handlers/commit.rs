@@ -1,7 +1,12 @@
 //! From a client's object to a stored one: the steps every write shares, in order.
 //!
-//! 1. read: media type, kind, unknown and duplicate fields  2. prepare: metadata and what the kind's
-//! strategy resets  3. default  4. admit  5. validate  6. own: managedFields  7. store.
+//! 1. read: media type, kind, unknown and duplicate fields
+//! 2. prepare: metadata and what the kind's strategy resets
+//! 3. default
+//! 4. admit
+//! 5. validate
+//! 6. own: managedFields
+//! 7. store
 
 use apimachinery::apply;
 use apimachinery::schema;
@@ -153,7 +158,9 @@ impl Inner {
         let depth = codec::depth(object);
         if depth > OBJECT_DEPTH_MAX {
             let kind = &call.resource.kind;
-            let message = format!("{kind} {name:?} is nested too deep: {depth} levels with its managedFields, the limit is {OBJECT_DEPTH_MAX}; flatten it");
+            let message = format!(
+                "{kind} {name:?} is nested too deep: {depth} levels with its managedFields, the limit is {OBJECT_DEPTH_MAX}; flatten it"
+            );
             return Err(Status::bad_request(message));
         }
         let stored;
@@ -165,7 +172,8 @@ impl Inner {
         };
         if template.bytes.len() > OBJECT_BYTES_MAX {
             let (size, kind) = (template.bytes.len(), &call.resource.kind);
-            let message = format!("{kind} {name:?} is too large: {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or move data out of it");
+            let message =
+                format!("{kind} {name:?} is too large: {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or move data out of it");
             return Err(Status::new(413, "RequestEntityTooLarge", message));
         }
         self.write(Write { key: call.key(name), expect, change: Change::Put(template), durability: self.durability(call, name) }).await
@@ -173,7 +181,11 @@ impl Inner {
 
     /// Removes an object, telling watchers of its last state.
     pub(crate) async fn remove(&self, call: &Call, object: &Value, expect: Expect) -> Result<Option<Entry>, Status> {
-        let last = if call.resource.is_storage_version() { codec::encode(object) } else { codec::encode(&convert::to_storage(&call.resource, object.clone())) };
+        let last = if call.resource.is_storage_version() {
+            codec::encode(object)
+        } else {
+            codec::encode(&convert::to_storage(&call.resource, object.clone()))
+        };
         let key = call.key(meta::name(object));
         self.write(Write { key, expect, change: Change::Delete(last), durability: Durability::Durable }).await
     }

@@ -98,9 +98,9 @@ impl Call {
             None | Some("" | "Warn") => Ok(FieldValidation::Warn),
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Strict") => Ok(FieldValidation::Strict),
-            Some(other) => {
-                Err(Status::bad_request(format!("invalid fieldValidation {other:?}: supported values are \"Ignore\", \"Strict\", \"Warn\"")))
-            }
+            Some(other) => Err(Status::bad_request(format!(
+                "invalid fieldValidation {other:?}: supported values are \"Ignore\", \"Strict\", \"Warn\""
+            ))),
         }
     }
 
@@ -203,6 +203,11 @@ pub(crate) fn store_error(error: store::Error) -> Status {
         store::Error::Unwritable(why) => {
             let mut status = Status::new(503, "ServiceUnavailable", format!("the store cannot be written, nothing was changed: {why}"));
             status.retry_after_seconds = Some(5);
+            status
+        }
+        store::Error::Closed => {
+            let mut status = Status::new(503, "ServiceUnavailable", "the server is stopping, its store is closed; try again");
+            status.retry_after_seconds = Some(1);
             status
         }
         other => Status::internal(other),

@@ -31,7 +31,7 @@ impl Inner {
         if let Some(asked) = asked.filter(|rv| *rv > newest) {
             return Err(store_error(store::Error::Future(asked, newest)));
         }
-        let lists_first = sends_initial.unwrap_or_else(|| matches!(asked, None | Some(0)));
+        let lists_first = sends_initial.unwrap_or(matches!(asked, None | Some(0)));
         let mut initial = Vec::new();
         let mut after = asked.unwrap_or(newest);
         if lists_first {

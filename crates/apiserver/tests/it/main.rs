@@ -3,8 +3,8 @@
 mod apply;
 mod basics;
 mod faults;
-mod history;
 mod helm;
+mod history;
 mod kubectl;
 mod requests;
 mod script;
