@@ -152,10 +152,6 @@ impl Server {
         self.process.id().map_or(Duration::ZERO, crate::report::cpu_time)
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.id().unwrap_or_default()
-    }
-
     pub fn kubeconfig(&self) -> anyhow::Result<Kubeconfig> {
         Ok(Kubeconfig::read_from(self.directory.join("kubeconfig"))?)
     }

@@ -49,6 +49,8 @@ struct Known {
     events: usize,
     resumed: usize,
     relisted: usize,
+    /// Durable writers stop, so that what comes last before a kill is lazy.
+    is_lazy_only: bool,
     fault: Option<String>,
 }
 
@@ -104,7 +106,12 @@ pub async fn run(directory: &Path, rounds: usize) -> anyhow::Result<()> {
         writers.push(tokio::spawn(write_lazily(client, known.clone())));
         // Kills at different points: of a checkpoint, of a compaction, of a batch.
         tokio::time::sleep(Duration::from_millis(400 + 173 * (round as u64 % 7))).await;
+        if round % 3 == 0 {
+            known.lock().is_lazy_only = true;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         server.kill().await?;
+        known.lock().is_lazy_only = false;
         for writer in writers {
             writer.await??;
         }
@@ -154,6 +161,9 @@ async fn write(client: Client, known: Arc<Mutex<Known>>, writer: usize) -> anyho
         let name = format!("soak-{writer}-{}", step % KEYS);
         let (operation, is_there) = {
             let mut known = known.lock();
+            if known.is_lazy_only {
+                return Ok(());
+            }
             let key = known.keys.entry(name.clone()).or_default();
             let operation = key.next;
             key.next += 1;

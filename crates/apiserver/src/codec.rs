@@ -16,7 +16,7 @@ const JSON_DEPTH_MAX: usize = 128;
 
 /// Writes an object as it is stored: `metadata.resourceVersion` is left for the store to fill in.
 pub fn encode(object: &Value) -> Template {
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(2048);
     let mut revision_at = None;
     let Some(fields) = object.as_object() else {
         return Template { bytes: object.to_string().into_bytes(), revision_at };

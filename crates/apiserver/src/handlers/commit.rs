@@ -147,9 +147,9 @@ impl Inner {
         Ok(())
     }
 
-    fn plugins(&self, call: &Call) -> impl Iterator<Item = &dyn crate::admission::Admission> {
-        let (group, resource) = (call.resource.gvr.group.clone(), call.resource.gvr.resource.clone());
-        self.options.admission.iter().map(|p| &**p).filter(move |p| p.handles(&group, &resource))
+    fn plugins<'a>(&'a self, call: &'a Call) -> impl Iterator<Item = &'a dyn crate::admission::Admission> {
+        let gvr = &call.resource.gvr;
+        self.options.admission.iter().map(|p| &**p).filter(|p| p.handles(&gvr.group, &gvr.resource))
     }
 
     /// Stores an object; `expect` says what must be there. `Ok(None)` means that something else is.
