@@ -2,6 +2,7 @@
 
 mod basics;
 mod helm;
+mod kube_rs;
 mod kubectl;
 mod requests;
 mod script;
