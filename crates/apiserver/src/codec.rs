@@ -11,6 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Template;
 
+/// Nesting at which `serde_json` gives up.
+const JSON_DEPTH_MAX: usize = 128;
+
 /// Writes an object as it is stored: `metadata.resourceVersion` is left for the store to fill in.
 pub fn encode(object: &Value) -> Template {
     let mut out = Vec::with_capacity(1024);
@@ -93,7 +96,7 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersi
         | "application/merge-patch+json"
         | "application/json-patch+json"
         | "application/strategic-merge-patch+json" => {
-            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON for a {kind}: {}", explained(&e))))
+            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON for a {kind}: {}", e)))
         }
         "application/yaml" | "application/apply-patch+yaml" => {
             parse_yaml(body).map_err(|e| Status::bad_request(format!("the body is not valid YAML for a {kind}: {e}")))
@@ -116,23 +119,10 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersi
     }
 }
 
-/// Returns what is wrong with a text, and for limits which they are.
-pub fn explained(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if text.contains("recursion limit") { format!("{text}; at most 128 levels are read") } else { text }
-}
-
 /// A parsed request body and what is to be said of keys that stand twice.
 pub struct Parsed {
     pub value: Value,
     pub duplicates: Vec<String>,
-}
-
-/// Parses JSON, noting fields named twice (the last wins).
-pub fn parse_json(bytes: &[u8]) -> Result<Parsed, serde_json::Error> {
-    let body = json::read(bytes)?;
-    let duplicates = body.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
-    Ok(Parsed { value: body.value, duplicates })
 }
 
 /// Parses YAML, noting the first key that stands twice. JSON, which most clients send as YAML, is read as such.
@@ -149,6 +139,30 @@ pub fn parse_yaml(bytes: &[u8]) -> Result<Parsed, String> {
             let value = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| e.to_string())?;
             Ok(Parsed { value, duplicates: vec![refused.to_string()] })
         }
+    }
+}
+
+/// Parses JSON, noting fields named twice (the last wins); the refusal says why, and what is accepted.
+pub fn parse_json(bytes: &[u8]) -> Result<Parsed, String> {
+    match json::read(bytes) {
+        Ok(body) => {
+            Ok(Parsed { value: body.value, duplicates: body.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect() })
+        }
+        Err(error) if error.to_string().starts_with("recursion limit") => Err(format!(
+            "it is nested too deep at line {} column {}: fewer than {JSON_DEPTH_MAX} levels are read",
+            error.line(),
+            error.column()
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Returns how many arrays and objects are around the innermost value.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 

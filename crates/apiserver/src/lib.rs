@@ -49,12 +49,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::auth::{Authenticator, Rbac};
 pub use crate::entropy::Entropy;
 pub use crate::handlers::Call;
-pub use crate::server::Caller;
-use crate::auth::{Authenticator, Rbac};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+pub use crate::server::Caller;
 use crate::user::UserInfo;
 use crate::view::View;
 use crate::watch::Watches;

@@ -130,24 +130,20 @@ impl Inner {
         let mut items = Vec::new();
         for entry in &listed.entries {
             let object = self.value_of(&call.resource, entry)?;
-            let one = Call {
-                path: crate::request::ResourcePath {
-                    name: meta::name(&object).to_owned(),
-                    namespace: meta::text(&object, "namespace").to_owned(),
-                    ..call.path.clone()
-                },
-                info: call.info.clone(),
-                resource: call.resource.clone(),
-                user: call.user.clone(),
-                headers: call.headers.clone(),
-                body: call.body.clone(),
-                accepted: call.accepted,
-                warnings: Default::default(),
+            let path = crate::request::ResourcePath {
+                name: meta::name(&object).to_owned(),
+                namespace: meta::text(&object, "namespace").to_owned(),
+                ..call.path.clone()
             };
-            match self.delete_named(&one, &options).await {
+            let one = call.step(call.info.clone(), path, call.body.clone());
+            // Who takes the name of a listed object meanwhile was not listed.
+            let listed_uid = meta::text(&object, "uid");
+            let pinned = DeleteOptions { uid: options.uid.clone().or_else(|| Some(listed_uid.to_owned())), ..options.clone() };
+            match self.delete_named(&one, &pinned).await {
                 Ok(Outcome::Changed) => return Err(changed(&one)),
                 Ok(Outcome::Removed(_) | Outcome::Marked(_)) => items.push(object),
                 Err(gone) if gone.code == 404 => {}
+                Err(_) if self.load(&one).is_ok_and(|now| meta::text(&now.value, "uid") != listed_uid) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -57,6 +57,20 @@ pub enum FieldValidation {
 }
 
 impl Call {
+    /// Returns a call by the same user about another object or part, as a step of this one.
+    pub(crate) fn step(&self, info: RequestInfo, path: ResourcePath, body: Bytes) -> Self {
+        Self {
+            info,
+            path,
+            resource: self.resource.clone(),
+            user: self.user.clone(),
+            headers: self.headers.clone(),
+            body,
+            accepted: self.accepted,
+            warnings: Mutex::default(),
+        }
+    }
+
     /// Returns the namespace an object of the call is in; empty for cluster-scoped resources.
     pub fn namespace(&self) -> &str {
         if self.resource.namespaced { &self.path.namespace } else { "" }
@@ -84,9 +98,9 @@ impl Call {
             None | Some("" | "Warn") => Ok(FieldValidation::Warn),
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Strict") => Ok(FieldValidation::Strict),
-            Some(other) => {
-                Err(Status::bad_request(format!("invalid fieldValidation {other:?}: supported values are \"Ignore\", \"Strict\", \"Warn\"")))
-            }
+            Some(other) => Err(Status::bad_request(format!(
+                "invalid fieldValidation {other:?}: supported values are \"Ignore\", \"Strict\", \"Warn\""
+            ))),
         }
     }
 

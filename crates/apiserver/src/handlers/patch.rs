@@ -157,7 +157,7 @@ fn about(call: &Call, status: Status) -> Status {
 }
 
 fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {
-    let parsed = codec::parse_json(body).map_err(|e| Status::bad_request(format!("error decoding patch: {}", codec::explained(&e))))?;
+    let parsed = codec::parse_json(body).map_err(|e| Status::bad_request(format!("error decoding patch: {}", e)))?;
     let is_right = if kind == Kind::Json { parsed.value.is_array() } else { parsed.value.is_object() };
     if !is_right {
         let want = if kind == Kind::Json { "an array of operations" } else { "an object" };
