@@ -125,10 +125,12 @@ pub struct Parsed {
     pub duplicates: Vec<String>,
 }
 
-/// Parses YAML, noting the first key that stands twice. JSON, which most clients send as YAML, is read as such.
+/// Parses YAML, noting the first key that stands twice. JSON, which most clients send as YAML, is read
+/// as such, unless it is deeper than YAML may be.
 pub fn parse_yaml(bytes: &[u8]) -> Result<Parsed, String> {
     if bytes.trim_ascii_start().starts_with(b"{")
         && let Ok(parsed) = parse_json(bytes)
+        && depth(&parsed.value) <= yaml::DEPTH_MAX
     {
         return Ok(parsed);
     }
