@@ -86,19 +86,20 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Status> {
 pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersionKind>) -> Result<Parsed, Status> {
     let header = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let media = header.split(';').next().unwrap_or_default().trim();
+    let kind = expected.map_or("object", |gvk| gvk.kind.as_str());
+    if body.is_empty() && expected.is_some() {
+        return Err(Status::bad_request(format!("the body is empty: send the {kind}, as JSON, YAML or protobuf")));
+    }
     match media {
         ""
         | "application/json"
         | "application/merge-patch+json"
         | "application/json-patch+json"
         | "application/strategic-merge-patch+json" => {
-            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON: {e}; remedy: send one JSON object")))
+            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON for a {kind}: {}", e)))
         }
         "application/yaml" | "application/apply-patch+yaml" => {
-            let text = std::str::from_utf8(body).map_err(|_| Status::bad_request("the body is not UTF-8"))?;
-            let value = yaml::from_str(text, DuplicateKeys::LastWins)
-                .map_err(|e| Status::bad_request(format!("the body is not valid YAML: {e}")))?;
-            Ok(Parsed { value, duplicates: Vec::new() })
+            parse_yaml(body).map_err(|e| Status::bad_request(format!("the body is not valid YAML for a {kind}: {e}")))
         }
         "application/vnd.kubernetes.protobuf" => {
             let value = builtin::protobuf::decode(body).map_err(|e| match expected {
@@ -118,16 +119,37 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersi
     }
 }
 
-/// A parsed request body and the fields it names twice.
+/// A parsed request body and what is to be said of keys that stand twice.
 pub struct Parsed {
     pub value: Value,
     pub duplicates: Vec<String>,
 }
 
+/// Parses YAML, noting the first key that stands twice. JSON, which most clients send as YAML, is read
+/// as such, unless it is deeper than YAML may be.
+pub fn parse_yaml(bytes: &[u8]) -> Result<Parsed, String> {
+    if bytes.trim_ascii_start().starts_with(b"{")
+        && let Ok(parsed) = parse_json(bytes)
+        && depth(&parsed.value) <= yaml::DEPTH_MAX
+    {
+        return Ok(parsed);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    match yaml::from_str(text, DuplicateKeys::Refuse) {
+        Ok(value) => Ok(Parsed { value, duplicates: Vec::new() }),
+        Err(refused) => {
+            let value = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| e.to_string())?;
+            Ok(Parsed { value, duplicates: vec![refused.to_string()] })
+        }
+    }
+}
+
 /// Parses JSON, noting fields named twice (the last wins); the refusal says why, and what is accepted.
 pub fn parse_json(bytes: &[u8]) -> Result<Parsed, String> {
     match json::read(bytes) {
-        Ok(body) => Ok(Parsed { value: body.value, duplicates: body.duplicates }),
+        Ok(body) => {
+            Ok(Parsed { value: body.value, duplicates: body.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect() })
+        }
         Err(error) if error.to_string().starts_with("recursion limit") => Err(format!(
             "it is nested too deep at line {} column {}: fewer than {JSON_DEPTH_MAX} levels are read",
             error.line(),
@@ -167,5 +189,12 @@ mod tests {
             want["metadata"]["resourceVersion"] = json!("42");
             assert_eq!(String::from_utf8(bytes).expect("text"), want.to_string());
         }
+    }
+
+    #[test]
+    fn a_field_named_twice_is_noted_with_its_path() {
+        let parsed = parse_json(br#"{"a":1,"b":{"c":[{"d":1,"d":2}]},"a":3}"#).expect("JSON");
+        assert_eq!(parsed.duplicates, ["duplicate field \"b.c[0].d\"", "duplicate field \"a\""]);
+        assert_eq!(parsed.value, json!({"a": 3, "b": {"c": [{"d": 2}]}}));
     }
 }

@@ -385,10 +385,13 @@ fn faults(crd: &Value, old: Option<&Value>) -> Vec<apimachinery::status::Cause> 
     let (group, plural) = (text(spec, "group"), text(&spec["names"], "plural"));
     let want = format!("{plural}.{group}");
     if meta::name(crd) != want {
-        causes.push(Cause::invalid("metadata.name", &crd["metadata"]["name"], "must be spec.names.plural+\".\"+spec.group"));
+        let why = format!("must be spec.names.plural+\".\"+spec.group: {want:?}");
+        causes.push(Cause::invalid("metadata.name", &crd["metadata"]["name"], &why));
     }
-    if !matches!(text(spec, "scope"), "Namespaced" | "Cluster") {
-        causes.push(Cause::required("spec.scope", "must be Cluster or Namespaced"));
+    match text(spec, "scope") {
+        "Namespaced" | "Cluster" => {}
+        "" => causes.push(Cause::required("spec.scope", "must be Cluster or Namespaced")),
+        _ => causes.push(Cause::not_supported("spec.scope", &spec["scope"], &["Cluster", "Namespaced"])),
     }
     let storage = versions(crd).filter(|v| v["storage"] == json!(true)).count();
     if storage != 1 {

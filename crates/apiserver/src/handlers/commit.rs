@@ -57,7 +57,10 @@ impl Inner {
             )));
         }
         if fields.get("metadata").is_some_and(|m| !m.is_object() && !m.is_null()) {
-            return Err(Status::bad_request("metadata: Invalid value: must be an object"));
+            return Err(Status::bad_request(format!(
+                "the {} in the body is invalid: metadata: Invalid value: must be an object",
+                gvk.kind
+            )));
         }
         self.check_fields(call, validation, &mut object, parsed.duplicates)?;
         Ok(object)
@@ -73,7 +76,7 @@ impl Inner {
     ) -> Result<(), Status> {
         let unknown = schema::prune(&call.resource.schema, object);
         let mut faults: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-        faults.extend(duplicates.iter().map(|path| format!("duplicate field {path:?}")));
+        faults.extend(duplicates);
         match validation {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => faults.into_iter().for_each(|fault| call.warn(fault)),

@@ -3,6 +3,7 @@
 //! As apiserver `registry/generic/registry/store.go Delete`: an object with finalizers or a grace
 //! period is marked, and removed by whoever takes away the last reason to keep it.
 
+use apimachinery::schema;
 use apimachinery::status::Status;
 use http::Response;
 use serde_json::{Value, json};
@@ -49,6 +50,7 @@ impl DeleteOptions {
             0 => Value::Null,
             _ => codec::parse_body(&call.headers, &call.body, None)?.value,
         };
+        check_body(&body)?;
         let query = &call.info.query;
         let text = |field: &str| body[field].as_str().map(str::to_owned).or_else(|| query.get(field).map(str::to_owned));
         let orphans = body["orphanDependents"].as_bool().or_else(|| query.get("orphanDependents").map(|v| v == "true"));
@@ -217,6 +219,14 @@ impl Inner {
         }
         object
     }
+}
+
+/// A field of the wrong type would be an option that is not followed.
+fn check_body(body: &Value) -> Result<(), Status> {
+    let schema = builtin::definition("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    let causes = schema.filter(|_| !body.is_null()).map(|schema| schema::validate(schema, body, "")).unwrap_or_default();
+    let Some(first) = causes.first() else { return Ok(()) };
+    Err(Status::bad_request(format!("the body is not valid DeleteOptions: {}: {}", first.field, first.message)))
 }
 
 /// Kinds whose deletion answers with the object instead of a Status.

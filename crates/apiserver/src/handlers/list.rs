@@ -4,7 +4,7 @@
 //! `Exact` that very one, otherwise not older; a continue token pins the revision of the first page.
 
 use apimachinery::selector::{FieldSelector, LabelSelector};
-use apimachinery::status::Status;
+use apimachinery::status::{Cause, Status};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -62,6 +62,7 @@ impl Call {
         if let Some(text) = self.info.query.get("fieldSelector").filter(|t| !t.is_empty()) {
             let fields = FieldSelector::parse(text).map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
             self.check_fields(&fields)?;
+            let fields = self.stored_fields(text).unwrap_or(fields);
             if let Some(name) = fields.exact("metadata.name") {
                 filter.name = Some(name.to_owned());
             }
@@ -82,10 +83,21 @@ impl Call {
             let is_known = matches!(path, "metadata.name" | "metadata.namespace")
                 || self.resource.selectable_fields.iter().any(|f| f.trim_start_matches('.') == path);
             if !is_known {
-                return Err(Status::bad_request(format!("field label not supported: {path}")));
+                let mut known = vec!["metadata.name", "metadata.namespace"];
+                known.extend(self.resource.selectable_fields.iter().map(|f| f.trim_start_matches('.')));
+                return Err(Status::bad_request(format!("field label not supported: {path}; supported are {}", known.join(", "))));
             }
         }
         Ok(())
+    }
+
+    /// Returns the selector in the words of the stored object, where those differ: selectors look at stored bytes.
+    fn stored_fields(&self, text: &str) -> Option<FieldSelector> {
+        if self.resource.gvr.group != "events.k8s.io" {
+            return None;
+        }
+        let renamed = text.replace("regarding.", "involvedObject.").replace("reportingController", "reportingComponent");
+        FieldSelector::parse(&renamed).ok()
     }
 }
 
@@ -130,9 +142,15 @@ impl Inner {
             Some(text) => text.parse::<i64>().map_err(|_| Status::bad_request(format!("limit: {text:?} is not a number")))?.max(0) as usize,
         };
         let asked = parse_revision(query.get("resourceVersion"))?;
+        if query.get("sendInitialEvents").is_some_and(|v| !v.is_empty()) && !query.is_true("watch") {
+            return Err(invalid_options("sendInitialEvents", "sendInitialEvents is forbidden for list, it is for watch"));
+        }
         let newest = self.options.store.revision();
         let (at, after) = match query.get("continue").filter(|t| !t.is_empty()) {
             Some(token) => {
+                if query.get("resourceVersionMatch").is_some_and(|rule| !rule.is_empty()) {
+                    return Err(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden for continue"));
+                }
                 if asked.is_some_and(|rv| rv != 0) {
                     return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
                 }
@@ -207,17 +225,28 @@ fn exact_revision(rule: Option<&str>, asked: Option<Revision>, newest: Revision,
         return Err(store_error(store::Error::Future(asked, newest)));
     }
     match (rule.filter(|r| !r.is_empty()), asked) {
-        (Some("Exact"), None) => Err(Status::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
-        (Some("Exact"), Some(0)) => Err(Status::bad_request("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")),
+        (Some("Exact"), None) => {
+            Err(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
+        (Some("Exact"), Some(0)) => {
+            Err(invalid_options("resourceVersionMatch", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
+        }
         (Some("Exact"), Some(asked)) => Ok(Some(asked)),
-        (Some("NotOlderThan"), None) => Err(Status::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
+        (Some("NotOlderThan"), None) => {
+            Err(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
         // as etcd3 store.go: a limit with a revision and no rule reads exactly that revision.
         (None, Some(asked)) if limit > 0 && asked > 0 => Ok(Some(asked)),
         (None | Some("NotOlderThan"), _) => Ok(None),
-        (Some(other), _) => Err(Status::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-        ))),
+        (Some(other), _) => {
+            let cause = Cause::not_supported("resourceVersionMatch", &json!(other), &["Exact", "NotOlderThan"]);
+            Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![cause]))
+        }
     }
+}
+
+fn invalid_options(field: &str, why: &str) -> Status {
+    Status::invalid("meta.k8s.io", "ListOptions", "", vec![Cause::forbidden(field, why)])
 }
 
 fn decode_token(token: &str, newest: Revision) -> Result<Continue, Status> {

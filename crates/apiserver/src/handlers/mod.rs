@@ -15,7 +15,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use apimachinery::status::Status;
+use apimachinery::status::{Cause, Status};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use parking_lot::Mutex;
@@ -198,6 +198,9 @@ pub(crate) fn store_error(error: store::Error) -> Status {
         store::Error::Future(asked, newest) => {
             let mut status = Status::new(504, "Timeout", format!("Too large resource version: {asked}, current: {newest}"));
             status.retry_after_seconds = Some(1);
+            // What client-go's reflectors recognise it by.
+            let message = "Too large resource version".to_owned();
+            status.causes = vec![Cause { reason: "ResourceVersionTooLarge", message, field: String::new() }];
             status
         }
         store::Error::Unwritable(why) => {

@@ -5,6 +5,7 @@ mod basics;
 mod faults;
 mod helm;
 mod history;
+mod kube_rs;
 mod kubectl;
 mod requests;
 mod script;

@@ -142,7 +142,9 @@ fn check(step: &Step, answer: &Answer) -> Vec<String> {
     let message = answer.value["message"].as_str().filter(|_| answer.code >= 400).unwrap_or(&answer.text);
     wrong.extend(step.says.iter().filter(|text| !message.contains(*text)).map(|text| format!("does not say {text:?}")));
     wrong.extend(step.never.iter().filter(|text| message.contains(*text)).map(|text| format!("says {text:?}")));
-    if answer.warnings.len() != step.warns.len() || !step.warns.iter().zip(&answer.warnings).all(|(want, have)| have.contains(want.as_str())) {
+    if answer.warnings.len() != step.warns.len()
+        || !step.warns.iter().zip(&answer.warnings).all(|(want, have)| have.contains(want.as_str()))
+    {
         wrong.push(format!("warns {:?}, not {:?}", answer.warnings, step.warns));
     }
     wrong
@@ -153,7 +155,9 @@ async fn create_shop(server: &Server) {
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(server.admin.clone());
     namespaces.create(&Default::default(), &serde_json::from_value(namespace).expect("a Namespace")).await.expect("a namespace");
     let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(server.admin.clone(), "shop");
-    kube::runtime::wait::await_condition(maps, "kube-root-ca.crt", |found: Option<&_>| found.is_some()).await.expect("the root certificate");
+    kube::runtime::wait::await_condition(maps, "kube-root-ca.crt", |found: Option<&_>| found.is_some())
+        .await
+        .expect("the root certificate");
 }
 
 macro_rules! tables {
