@@ -2,27 +2,49 @@
 //!
 //! Each prints what it did and one `name: figure` per line, so that a figure can be found by its name.
 
+mod apiserver;
+mod child;
 mod records;
 mod report;
+mod soak;
 mod store;
+
+use std::path::Path;
 
 use anyhow::bail;
 
-const USAGE: &str = "usage: cargo run --release -p bench -- <what> [directory]
+const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] [directory]
 
+  apiserver  creates over TLS, memory (needs wrk)
   store      durable, lazy and in-memory writes, memory per object, opening
   records    intake of report streams, queries of the read model
+  soak       kills the API server under load, --rounds times (3), and looks for what it lost
 
 The directory (default: the current one) is where files are written: its disk is what is measured.";
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = take_rounds(&mut arguments)?;
     let directory = arguments.get(1).map_or(".", String::as_str);
-    let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match arguments.first().map(String::as_str) {
-        Some("store") => runtime.block_on(store::run(directory.path())),
-        Some("records") => runtime.block_on(records::run(directory.path())),
+    let what = arguments.first().map_or("", String::as_str);
+    if what == "serve" {
+        return runtime.block_on(child::serve(Path::new(directory)));
+    }
+    let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
+    match what {
+        "apiserver" => runtime.block_on(apiserver::run(directory.path())),
+        "store" => runtime.block_on(store::run(directory.path())),
+        "records" => runtime.block_on(records::run(directory.path())),
+        "soak" => runtime.block_on(soak::run(directory.path(), rounds)),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// Takes `--rounds N` out of the arguments.
+fn take_rounds(arguments: &mut Vec<String>) -> anyhow::Result<usize> {
+    let Some(at) = arguments.iter().position(|argument| argument == "--rounds") else { return Ok(3) };
+    let Some(Ok(rounds)) = arguments.get(at + 1).map(|text| text.parse()) else { bail!("--rounds takes a number") };
+    arguments.drain(at..=at + 1);
+    Ok(rounds)
 }

@@ -32,16 +32,16 @@ pub async fn run(directory: &Path) -> anyhow::Result<()> {
 }
 
 async fn memory(directory: &Path) -> anyhow::Result<()> {
-    let before = rss_kib();
+    let before = rss_kib("self");
     let store = Arc::new(SqliteStore::open(directory, Options::default())?);
-    let opened = rss_kib();
+    let opened = rss_kib("self");
     for batch in 0..OBJECTS / 1_000 {
         let writes = (0..1_000).map(|n| store.write(write(batch, n, Durability::Durable)));
         for written in futures::future::join_all(writes).await {
             written?;
         }
     }
-    let filled = rss_kib();
+    let filled = rss_kib("self");
     println!(
         "store, {OBJECTS} objects, rss: {} KiB more than before, {:.0} bytes per object",
         filled - before,

@@ -49,7 +49,7 @@ pub fn from_str_many(text: &str, duplicates: DuplicateKeys) -> Result<Vec<Value>
         return Err(YamlError(format!("the text has {} bytes, at most {BYTES_MAX} are read", text.len())));
     }
     let documents: Vec<Document> =
-        serde_saphyr::from_multiple_with_options(text, options(duplicates)).map_err(|error| YamlError(first_line(&error.to_string())))?;
+        serde_saphyr::from_multiple_with_options(text, options(duplicates)).map_err(|error| YamlError(refusal(&error.to_string())))?;
     let mut values = Vec::with_capacity(documents.len());
     for Document(value, repeated) in documents {
         if let (Some(key), DuplicateKeys::Refuse) = (repeated, duplicates) {
@@ -95,8 +95,20 @@ fn options(duplicates: DuplicateKeys) -> Options {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// Returns the parser's first line, with the limit where one was hit.
+fn refusal(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    // The parser has a limit of its own that very deep text meets first.
+    if let Some(place) = line.strip_suffix("recursion limit exceeded") {
+        return format!("{place}nested deeper than {DEPTH_MAX} levels");
+    }
+    let Some((place, breached)) = line.split_once("budget breached: ") else { return line.to_owned() };
+    if breached.starts_with("Depth") {
+        return format!("{place}nested deeper than {DEPTH_MAX} levels");
+    }
+    format!(
+        "{place}more than is read of one text ({breached}); no more than {REPEATED_MAX} repeated by aliases, {EVENTS_MAX} values in all"
+    )
 }
 
 /// A document, and a key that became equal to another one as a string.
@@ -302,7 +314,9 @@ mod tests {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(from_str(&deep(64), DuplicateKeys::LastWins).is_ok());
         let error = from_str(&deep(65), DuplicateKeys::LastWins).unwrap_err().to_string();
-        assert!(error.contains("depth"), "{error}");
+        assert!(error.contains("deeper than 64 levels"), "{error}");
+        let error = from_str(&deep(100_000), DuplicateKeys::LastWins).unwrap_err().to_string();
+        assert!(error.contains("deeper than 64 levels"), "{error}");
         for text in ["a: [1", "a: b: c", "a: 'x", "{[1]: 2}", "a: .nan"] {
             let error = from_str(text, DuplicateKeys::LastWins);
             assert!(error.is_err(), "{text}: {error:?}");

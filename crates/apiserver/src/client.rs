@@ -24,10 +24,7 @@ impl ApiServer {
         self.inner.clone().handle(request, caller).await
     }
 
-    fn service(
-        &self,
-        caller: Caller,
-    ) -> tower::util::BoxCloneSyncService<Request<kube::client::Body>, Response<Body>, BoxError> {
+    fn service(&self, caller: Caller) -> tower::util::BoxCloneSyncService<Request<kube::client::Body>, Response<Body>, BoxError> {
         let inner = self.inner.clone();
         tower::util::BoxCloneSyncService::new(tower::service_fn(move |request: Request<kube::client::Body>| {
             let (inner, caller) = (inner.clone(), caller.clone());
@@ -93,14 +90,16 @@ impl Credentials {
                 let pem = base64::engine::general_purpose::STANDARD
                     .decode(data)
                     .map_err(|_| refuse("users[].user.client-certificate-data: not base64"))?;
-                let der = CertificateDer::from_pem_slice(&pem).map_err(|e| refuse(&format!("users[].user.client-certificate-data: {e:?}")))?;
+                let der =
+                    CertificateDer::from_pem_slice(&pem).map_err(|e| refuse(&format!("users[].user.client-certificate-data: {e:?}")))?;
                 Some(Arc::from(der.as_ref()))
             }
         };
         let token = match &auth.token {
             None => None,
             Some(token) => Some(
-                HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| refuse("users[].user.token: not a header value"))?,
+                HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+                    .map_err(|_| refuse("users[].user.token: not a header value"))?,
             ),
         };
         Ok(Self { certificate, token })

@@ -3,17 +3,20 @@
 //! Stored objects are canonical JSON (sorted keys) with a gap where the store writes the revision.
 
 use apimachinery::gvk::GroupVersionKind;
+use apimachinery::json;
 use apimachinery::status::Status;
 use apimachinery::yaml::{self, DuplicateKeys};
 use http::HeaderMap;
 use serde::Serialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use store::Template;
 
+/// Nesting at which `serde_json` gives up.
+const JSON_DEPTH_MAX: usize = 128;
+
 /// Writes an object as it is stored: `metadata.resourceVersion` is left for the store to fill in.
 pub fn encode(object: &Value) -> Template {
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(2048);
     let mut revision_at = None;
     let Some(fields) = object.as_object() else {
         return Template { bytes: object.to_string().into_bytes(), revision_at };
@@ -83,14 +86,20 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Status> {
 pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersionKind>) -> Result<Parsed, Status> {
     let header = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let media = header.split(';').next().unwrap_or_default().trim();
+    let kind = expected.map_or("object", |gvk| gvk.kind.as_str());
+    if body.is_empty() && expected.is_some() {
+        return Err(Status::bad_request(format!("the body is empty: send the {kind}, as JSON, YAML or protobuf")));
+    }
     match media {
-        "" | "application/json" | "application/merge-patch+json" | "application/json-patch+json" | "application/strategic-merge-patch+json" => {
-            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON: {e}; remedy: send one JSON object")))
+        ""
+        | "application/json"
+        | "application/merge-patch+json"
+        | "application/json-patch+json"
+        | "application/strategic-merge-patch+json" => {
+            parse_json(body).map_err(|e| Status::bad_request(format!("the body is not valid JSON for a {kind}: {}", e)))
         }
         "application/yaml" | "application/apply-patch+yaml" => {
-            let text = std::str::from_utf8(body).map_err(|_| Status::bad_request("the body is not UTF-8"))?;
-            let value = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("the body is not valid YAML: {e}")))?;
-            Ok(Parsed { value, duplicates: Vec::new() })
+            parse_yaml(body).map_err(|e| Status::bad_request(format!("the body is not valid YAML for a {kind}: {e}")))
         }
         "application/vnd.kubernetes.protobuf" => {
             let value = builtin::protobuf::decode(body).map_err(|e| match expected {
@@ -110,119 +119,53 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8], expected: Option<&GroupVersi
     }
 }
 
-/// A parsed request body and the fields it names twice.
+/// A parsed request body and what is to be said of keys that stand twice.
 pub struct Parsed {
     pub value: Value,
     pub duplicates: Vec<String>,
 }
 
-/// Parses JSON, noting fields named twice (the last wins).
-pub fn parse_json(bytes: &[u8]) -> Result<Parsed, serde_json::Error> {
-    let mut duplicates = Vec::new();
-    let mut path = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Seed { path: &mut path, duplicates: &mut duplicates }.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(Parsed { value, duplicates })
-}
-
-enum Step {
-    Field(String),
-    Index(usize),
-}
-
-struct Seed<'a> {
-    path: &'a mut Vec<Step>,
-    duplicates: &'a mut Vec<String>,
-}
-
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
+/// Parses YAML, noting the first key that stands twice. JSON, which most clients send as YAML, is read
+/// as such, unless it is deeper than YAML may be.
+pub fn parse_yaml(bytes: &[u8]) -> Result<Parsed, String> {
+    if bytes.trim_ascii_start().starts_with(b"{")
+        && let Ok(parsed) = parse_json(bytes)
+        && depth(&parsed.value) <= yaml::DEPTH_MAX
+    {
+        return Ok(parsed);
     }
-}
-
-impl<'de> Visitor<'de> for Seed<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(v.into())
-    }
-
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(v.into())
-    }
-
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
-        Ok(v.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        loop {
-            self.path.push(Step::Index(items.len()));
-            let item = access.next_element_seed(Seed { path: self.path, duplicates: self.duplicates })?;
-            self.path.pop();
-            match item {
-                Some(item) => items.push(item),
-                None => return Ok(Value::Array(items)),
-            }
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    match yaml::from_str(text, DuplicateKeys::Refuse) {
+        Ok(value) => Ok(Parsed { value, duplicates: Vec::new() }),
+        Err(refused) => {
+            let value = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| e.to_string())?;
+            Ok(Parsed { value, duplicates: vec![refused.to_string()] })
         }
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(name) = access.next_key::<String>()? {
-            self.path.push(Step::Field(name));
-            let value = access.next_value_seed(Seed { path: self.path, duplicates: self.duplicates })?;
-            if let Some(Step::Field(name)) = self.path.last()
-                && fields.contains_key(name)
-            {
-                self.duplicates.push(dotted(self.path));
-            }
-            if let Some(Step::Field(name)) = self.path.pop() {
-                fields.insert(name, value);
-            }
+/// Parses JSON, noting fields named twice (the last wins); the refusal says why, and what is accepted.
+pub fn parse_json(bytes: &[u8]) -> Result<Parsed, String> {
+    match json::read(bytes) {
+        Ok(body) => {
+            Ok(Parsed { value: body.value, duplicates: body.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect() })
         }
-        Ok(Value::Object(fields))
+        Err(error) if error.to_string().starts_with("recursion limit") => Err(format!(
+            "it is nested too deep at line {} column {}: fewer than {JSON_DEPTH_MAX} levels are read",
+            error.line(),
+            error.column()
+        )),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-fn dotted(path: &[Step]) -> String {
-    let mut out = String::new();
-    for step in path {
-        match step {
-            Step::Field(name) if out.is_empty() => out.push_str(name),
-            Step::Field(name) => {
-                out.push('.');
-                out.push_str(name);
-            }
-            Step::Index(i) => out.push_str(&format!("[{i}]")),
-        }
+/// Returns how many arrays and objects are around the innermost value.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
-    out
 }
 
 #[cfg(test)]
@@ -251,7 +194,7 @@ mod tests {
     #[test]
     fn a_field_named_twice_is_noted_with_its_path() {
         let parsed = parse_json(br#"{"a":1,"b":{"c":[{"d":1,"d":2}]},"a":3}"#).expect("JSON");
-        assert_eq!(parsed.duplicates, ["b.c[0].d", "a"]);
+        assert_eq!(parsed.duplicates, ["duplicate field \"b.c[0].d\"", "duplicate field \"a\""]);
         assert_eq!(parsed.value, json!({"a": 3, "b": {"c": [{"d": 2}]}}));
     }
 }

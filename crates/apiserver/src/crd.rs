@@ -167,7 +167,10 @@ fn accepted(crd: &Value, others: &[Value], now: &str) -> Value {
         let theirs = other["status"].get("acceptedNames").unwrap_or(&Value::Null);
         let all = |n: &Value| -> Vec<String> {
             let single = ["plural", "singular"].iter().filter_map(|f| n[*f].as_str().map(str::to_owned));
-            single.chain(n["shortNames"].as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned))).filter(|s| !s.is_empty()).collect()
+            single
+                .chain(n["shortNames"].as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)))
+                .filter(|s| !s.is_empty())
+                .collect()
         };
         let theirs_all = all(theirs);
         let clash = all(names).into_iter().find(|n| theirs_all.contains(n));
@@ -258,23 +261,33 @@ pub(crate) fn rows(crd: &Value) -> Result<Vec<Resource>, String> {
     for version in versions(crd).filter(|v| v["served"] == json!(true)) {
         let parsed = match version["schema"].get("openAPIV3Schema") {
             Some(openapi) => schema::parse(openapi).map_err(|causes| {
-                causes.iter().map(|c| format!("spec.versions[{}].schema.openAPIV3Schema: {}: {}", text(version, "name"), c.field, c.message)).collect::<Vec<_>>().join(", ")
+                causes
+                    .iter()
+                    .map(|c| format!("spec.versions[{}].schema.openAPIV3Schema: {}: {}", text(version, "name"), c.field, c.message))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             })?,
             None => Schema::any(),
         };
-        let strings = |v: &Value| -> Vec<String> { v.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect() };
+        let strings =
+            |v: &Value| -> Vec<String> { v.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect() };
         let scale = version["subresources"].get("scale").map(|s| ScalePaths {
             spec_replicas: text(s, "specReplicasPath").into(),
             status_replicas: text(s, "statusReplicasPath").into(),
             label_selector: s["labelSelectorPath"].as_str().map(str::to_owned),
         });
         let deprecation = (version["deprecated"] == json!(true)).then(|| {
-            version["deprecationWarning"].as_str().map(str::to_owned).unwrap_or_else(|| {
-                format!("{}/{} {} is deprecated", text(spec, "group"), text(version, "name"), text(names, "kind"))
-            })
+            version["deprecationWarning"]
+                .as_str()
+                .map(str::to_owned)
+                .unwrap_or_else(|| format!("{}/{} {} is deprecated", text(spec, "group"), text(version, "name"), text(names, "kind")))
         });
         rows.push(Resource {
-            gvr: GroupVersionResource { group: text(spec, "group").into(), version: text(version, "name").into(), resource: text(names, "plural").into() },
+            gvr: GroupVersionResource {
+                group: text(spec, "group").into(),
+                version: text(version, "name").into(),
+                resource: text(names, "plural").into(),
+            },
             kind: text(names, "kind").into(),
             singular: names["singular"].as_str().map_or_else(|| text(names, "kind").to_lowercase(), str::to_owned),
             short_names: strings(&names["shortNames"]),
@@ -289,7 +302,12 @@ pub(crate) fn rows(crd: &Value) -> Result<Vec<Resource>, String> {
             storage_version: text(storage, "name").into(),
             storage_group: text(spec, "group").into(),
             origin: Origin::Crd(meta::name(crd).into()),
-            selectable_fields: version["selectableFields"].as_array().into_iter().flatten().map(|f| text(f, "jsonPath").to_owned()).collect(),
+            selectable_fields: version["selectableFields"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|f| text(f, "jsonPath").to_owned())
+                .collect(),
             deprecation,
         });
     }
@@ -367,19 +385,30 @@ fn faults(crd: &Value, old: Option<&Value>) -> Vec<apimachinery::status::Cause> 
     let (group, plural) = (text(spec, "group"), text(&spec["names"], "plural"));
     let want = format!("{plural}.{group}");
     if meta::name(crd) != want {
-        causes.push(Cause::invalid("metadata.name", &crd["metadata"]["name"], "must be spec.names.plural+\".\"+spec.group"));
+        let why = format!("must be spec.names.plural+\".\"+spec.group: {want:?}");
+        causes.push(Cause::invalid("metadata.name", &crd["metadata"]["name"], &why));
     }
-    if !matches!(text(spec, "scope"), "Namespaced" | "Cluster") {
-        causes.push(Cause::required("spec.scope", "must be Cluster or Namespaced"));
+    match text(spec, "scope") {
+        "Namespaced" | "Cluster" => {}
+        "" => causes.push(Cause::required("spec.scope", "must be Cluster or Namespaced")),
+        _ => causes.push(Cause::not_supported("spec.scope", &spec["scope"], &["Cluster", "Namespaced"])),
     }
     let storage = versions(crd).filter(|v| v["storage"] == json!(true)).count();
     if storage != 1 {
-        causes.push(Cause::invalid("spec.versions", &json!(versions(crd).map(|v| text(v, "name")).collect::<Vec<_>>()), "must have exactly one version marked as storage version"));
+        causes.push(Cause::invalid(
+            "spec.versions",
+            &json!(versions(crd).map(|v| text(v, "name")).collect::<Vec<_>>()),
+            "must have exactly one version marked as storage version",
+        ));
     }
     let mut seen = BTreeMap::new();
     for (i, version) in versions(crd).enumerate() {
         if seen.insert(text(version, "name"), i).is_some() {
-            causes.push(Cause { reason: "FieldValueDuplicate", message: format!("Duplicate value: {:?}", text(version, "name")), field: format!("spec.versions[{i}].name") });
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                message: format!("Duplicate value: {:?}", text(version, "name")),
+                field: format!("spec.versions[{i}].name"),
+            });
         }
         let path = format!("spec.versions[{i}].schema.openAPIV3Schema");
         match version["schema"].get("openAPIV3Schema") {
@@ -396,10 +425,13 @@ fn faults(crd: &Value, old: Option<&Value>) -> Vec<apimachinery::status::Cause> 
         let names: Vec<&str> = versions(crd).map(|v| text(v, "name")).collect();
         for stored in crd["status"]["storedVersions"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if !names.contains(&stored) {
-                causes.push(Cause::invalid("status.storedVersions", &json!(stored), "missing from spec.versions; it must remain there until no object is stored in it"));
+                causes.push(Cause::invalid(
+                    "status.storedVersions",
+                    &json!(stored),
+                    "missing from spec.versions; it must remain there until no object is stored in it",
+                ));
             }
         }
     }
     causes
 }
-

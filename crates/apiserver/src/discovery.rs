@@ -27,7 +27,9 @@ pub(crate) fn answer(inner: &Inner, path: &str, accept: Option<&str>) -> Result<
         [] => json!({"paths": paths(&groups)}),
         ["api"] if aggregated => return Ok(Some(aggregated_answer(&groups, true, accept))),
         ["apis"] if aggregated => return Ok(Some(aggregated_answer(&groups, false, accept))),
-        ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]}),
+        ["api"] => {
+            json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]})
+        }
         ["apis"] => {
             let list: Vec<Value> = groups.iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| group_document(g, v)).collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
@@ -64,7 +66,7 @@ fn groups(snapshot: &Snapshot) -> Groups<'_> {
         }
     }
     for versions in groups.values_mut() {
-        versions.sort_by(|(a, _), (b, _)| priority(b).cmp(&priority(a)));
+        versions.sort_by_key(|(version, _)| std::cmp::Reverse(priority(version)));
     }
     groups
 }
@@ -87,7 +89,10 @@ fn priority(version: &str) -> (u8, u32, u32, std::cmp::Reverse<String>) {
 }
 
 fn paths(groups: &Groups<'_>) -> Vec<String> {
-    let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned).into();
+    let mut paths: Vec<String> =
+        ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+            .map(str::to_owned)
+            .into();
     for (group, versions) in groups.iter().filter(|(g, _)| !g.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.iter().map(|(v, _)| format!("/apis/{group}/{v}")));
@@ -147,7 +152,13 @@ fn subresources(row: &Resource) -> Vec<Sub> {
         subs.push(own("status"));
     }
     if row.scale.is_some() {
-        subs.push(Sub { name: "scale".into(), group: "autoscaling".into(), version: "v1".into(), kind: "Scale".into(), verbs: vec!["get", "patch", "update"] });
+        subs.push(Sub {
+            name: "scale".into(),
+            group: "autoscaling".into(),
+            version: "v1".into(),
+            kind: "Scale".into(),
+            verbs: vec!["get", "patch", "update"],
+        });
     }
     for sub in &row.subresources {
         subs.push(Sub {
@@ -172,9 +183,15 @@ fn storage_hash(row: &Resource) -> String {
 
 /// Answers `APIGroupDiscoveryList` in the version the client accepts (`v2`, else `v2beta1`).
 fn aggregated_answer(groups: &Groups<'_>, is_core: bool, accept: Option<&str>) -> Response<Body> {
-    let version = if accept.is_some_and(|a| a.split(',').any(|c| c.contains("v=v2;") || c.ends_with("v=v2") || c.contains("v=v2 "))) { "v2" } else { "v2beta1" };
-    let items: Vec<Value> = groups.iter().filter(|(g, _)| g.is_empty() == is_core).map(|(group, versions)| aggregated_group(group, versions)).collect();
-    let list = json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"), "metadata": {}, "items": items});
+    let version = if accept.is_some_and(|a| a.split(',').any(|c| c.contains("v=v2;") || c.ends_with("v=v2") || c.contains("v=v2 "))) {
+        "v2"
+    } else {
+        "v2beta1"
+    };
+    let items: Vec<Value> =
+        groups.iter().filter(|(g, _)| g.is_empty() == is_core).map(|(group, versions)| aggregated_group(group, versions)).collect();
+    let list =
+        json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"), "metadata": {}, "items": items});
     let mut response = answers::json_value(200, &list);
     let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
     if let Ok(value) = HeaderValue::from_str(&content_type) {

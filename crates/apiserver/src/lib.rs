@@ -49,12 +49,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::auth::{Authenticator, Rbac};
 pub use crate::entropy::Entropy;
 pub use crate::handlers::Call;
-pub use crate::server::Caller;
-use crate::auth::{Authenticator, Rbac};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+pub use crate::server::Caller;
 use crate::user::UserInfo;
 use crate::view::View;
 use crate::watch::Watches;
@@ -63,7 +63,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Bodies both ways; requests and responses may stream.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Requests in flight at once, long-running ones included; beyond that 429.
+/// Requests in flight at once, each until its answer begins; beyond that 429. Open watches are bounded by connections and streams.
 const IN_FLIGHT_MAX: usize = 40_000;
 
 /// An HTTP endpoint beside the Kubernetes API, behind the same authentication and RBAC (`nonResourceURLs`).
@@ -79,6 +79,9 @@ pub trait Connect: Send + Sync {
     async fn connect(&self, call: &Call, object: serde_json::Value) -> Result<web::Response<Body>, Status>;
 }
 
+/// Group, resource and subresource.
+pub type ConnectPoint = (String, String, String);
+
 /// What a server is made of.
 pub struct Options {
     pub store: Arc<dyn store::Store>,
@@ -93,7 +96,7 @@ pub struct Options {
     /// Path prefix and endpoint; the longest prefix wins.
     pub routes: Vec<(String, Arc<dyn Route>)>,
     /// Group, resource, subresource and endpoint.
-    pub connects: Vec<((String, String, String), Arc<dyn Connect>)>,
+    pub connects: Vec<(ConnectPoint, Arc<dyn Connect>)>,
     /// What `/version` says, as `v1.33.1`.
     pub kubernetes_version: String,
     /// `resource.group` and name of objects whose writes may be acknowledged before they are on disk:
@@ -117,7 +120,7 @@ pub(crate) struct Inner {
     view: Arc<View>,
     rbac: Arc<Rbac>,
     authenticator: Authenticator,
-    connects: HashMap<(String, String, String), Arc<dyn Connect>>,
+    connects: HashMap<ConnectPoint, Arc<dyn Connect>>,
     in_flight: Semaphore,
     metrics: Metrics,
     openapi: openapi::Cache,

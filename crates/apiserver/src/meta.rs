@@ -58,7 +58,8 @@ pub fn begin_create(object: &mut Value, namespace: &str, uid: String, now: Times
 /// Restores what a client cannot change.
 pub fn begin_update(object: &mut Value, old: &Value) {
     let metadata = of(object);
-    for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "generateName"] {
+    for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "generateName"]
+    {
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.into(), value.clone()),
             None => metadata.remove(field),

@@ -69,7 +69,8 @@ fn accept_clause(clause: &str) -> Option<Accepted> {
             _ => {}
         }
     }
-    let is_known = form == Form::Object || (group == "meta.k8s.io" && (version == "v1" || (version == "v1beta1" && form == Form::Metadata)));
+    let is_known =
+        form == Form::Object || (group == "meta.k8s.io" && (version == "v1" || (version == "v1beta1" && form == Form::Metadata)));
     is_known.then_some(Accepted { form, yaml, pretty })
 }
 

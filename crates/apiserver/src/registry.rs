@@ -123,6 +123,10 @@ pub fn from_builtin(builtin: &builtin::BuiltinResource) -> Resource {
 }
 
 impl Resource {
+    fn path(&self) -> (&str, &str, &str) {
+        (&self.gvr.group, &self.gvr.version, &self.gvr.resource)
+    }
+
     pub fn gvk(&self) -> GroupVersionKind {
         GroupVersionKind { group: self.gvr.group.clone(), version: self.gvr.version.clone(), kind: self.kind.clone() }
     }
@@ -144,20 +148,21 @@ impl Resource {
 /// An immutable view of the table.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    by_path: BTreeMap<(String, String, String), Arc<Resource>>,
+    /// By group, version and resource.
+    rows: Vec<Arc<Resource>>,
     /// Raised by every change; discovery and OpenAPI caches are keyed by it.
     pub generation: u64,
 }
 
 impl Snapshot {
     pub fn get(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
-        // A borrowed tuple key would need a custom comparator; one request makes one look-up.
-        self.by_path.get(&(group.to_owned(), version.to_owned(), resource.to_owned()))
+        let found = self.rows.binary_search_by(|row| row.path().cmp(&(group, version, resource)));
+        found.ok().map(|index| &self.rows[index])
     }
 
     /// Returns every row, by group, version and resource.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.by_path.values()
+        self.rows.iter()
     }
 
     /// Returns the rows of one group and resource, one a version.
@@ -201,8 +206,10 @@ impl Registry {
         let before = self.current.load_full();
         let mut rows: Vec<Resource> = before.iter().map(|r| (**r).clone()).collect();
         edit(&mut rows);
-        let by_path =
-            rows.into_iter().map(|r| ((r.gvr.group.clone(), r.gvr.version.clone(), r.gvr.resource.clone()), Arc::new(r))).collect();
-        self.current.store(Arc::new(Snapshot { by_path, generation: before.generation + 1 }));
+        // Of two rows of one path the later counts.
+        let by_path: BTreeMap<_, _> = rows.into_iter().map(|r| (r.gvr.clone(), Arc::new(r))).collect();
+        let mut rows: Vec<Arc<Resource>> = by_path.into_values().collect();
+        rows.sort_by(|a, b| a.path().cmp(&b.path()));
+        self.current.store(Arc::new(Snapshot { rows, generation: before.generation + 1 }));
     }
 }

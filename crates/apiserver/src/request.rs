@@ -60,8 +60,11 @@ impl RequestInfo {
     /// Returns what `method` on `path?query` asks for.
     pub fn parse(method: &Method, path: &str, query: &str) -> Self {
         let query = Query::parse(query);
-        let resource = parse_resource(path);
+        // `/api/v1/watch/...` is the old form of `?watch=1`.
+        let unwatched = without_watch(path);
+        let resource = parse_resource(unwatched.as_deref().unwrap_or(path));
         let verb = match &resource {
+            Some(_) if unwatched.is_some() && method == Method::GET => "watch",
             Some(r) => resource_verb(method, r, &query),
             None => method_name(method),
         };
@@ -85,6 +88,17 @@ fn resource_verb(method: &Method, resource: &ResourcePath, query: &Query) -> &'s
         ("DELETE", false) => "delete",
         _ => "",
     }
+}
+
+/// Returns the path without `watch` where it stands between version and resource.
+fn without_watch(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    let at = match parts.as_slice() {
+        ["api", _, "watch", _, ..] => 2,
+        ["apis", _, _, "watch", _, ..] => 3,
+        _ => return None,
+    };
+    Some(format!("{}/{}", parts[..at].join("/"), parts[at + 1..].join("/")))
 }
 
 fn method_name(method: &Method) -> &'static str {
@@ -177,6 +191,7 @@ mod tests {
         assert_eq!(check("GET", "/version"), "get /version");
         assert_eq!(check("GET", "/api/v1"), "get /api/v1");
         assert_eq!(check("GET", "/apis/apps/v1/deployments?watch=1"), "watch apps/v1 deployments ns= name= sub=");
+        assert_eq!(check("GET", "/apis/apps/v1/watch/namespaces/a/deployments/b"), "watch apps/v1 deployments ns=a name=b sub=");
         assert_eq!(check("GET", "/api/v1/namespaces"), "list /v1 namespaces ns= name= sub=");
         assert_eq!(check("PUT", "/api/v1/namespaces/a/finalize"), "update /v1 namespaces ns=a name=a sub=finalize");
         assert_eq!(check("DELETE", "/api/v1/namespaces/a/pods"), "deletecollection /v1 pods ns=a name= sub=");

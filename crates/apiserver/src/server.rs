@@ -42,14 +42,19 @@ impl Inner {
         let uri = request.uri();
         let info = RequestInfo::parse(request.method(), uri.path(), uri.query().unwrap_or_default());
         let verb = info.verb;
-        let is_long = verb == "watch" || info.resource.as_ref().is_some_and(|r| matches!(r.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")) || self.route(&info.path).is_some();
+        let is_long = verb == "watch"
+            || info
+                .resource
+                .as_ref()
+                .is_some_and(|r| matches!(r.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy"))
+            || self.route(&info.path).is_some();
         let answer = self.answer(request, info, caller);
         let outcome = if is_long {
             answer.await
         } else {
-            tokio::time::timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| {
-                Err(Status::new(504, "Timeout", "Timeout: request did not complete within the allotted timeout"))
-            })
+            tokio::time::timeout(REQUEST_TIMEOUT, answer)
+                .await
+                .unwrap_or_else(|_| Err(Status::new(504, "Timeout", "Timeout: request did not complete within the allotted timeout")))
         };
         let response = outcome.unwrap_or_else(|status| answers::refuse(&status));
         self.metrics.count(verb, response.status().as_u16());
@@ -149,7 +154,9 @@ impl Inner {
         match info.path.trim_end_matches('/') {
             "/healthz" | "/livez" | "/readyz" => self.health(&info).await,
             "/version" => Ok(answers::json_value(200, &self.version())),
-            "/metrics" => Ok(answers::respond(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", answers::full(self.exposition()))),
+            "/metrics" => {
+                Ok(answers::respond(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", answers::full(self.exposition())))
+            }
             path @ ("/.well-known/openid-configuration" | "/openid/v1/jwks") => {
                 let found = auth::openid::document(self.authenticator.signer(), &self.options.url, path);
                 Ok(answers::json_value(200, &found.ok_or_else(Status::no_such_path)?))
@@ -208,3 +215,42 @@ pub(crate) fn method_not_allowed() -> Status {
     Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 }
 
+#[cfg(test)]
+mod tests {
+    use controller::{Clock, Runtime};
+
+    use super::*;
+    use crate::{ApiServer, Entropy, IN_FLIGHT_MAX, Options};
+
+    #[tokio::test]
+    async fn more_requests_than_allowed_are_told_when_to_come_again() {
+        let clock = Clock::wall();
+        let day = jiff::SignedDuration::from_hours(24);
+        let options = Options {
+            store: Arc::new(store::MemoryStore::default()),
+            ca: Arc::new(pki::Authority::create("ca", clock.now(), day).expect("a CA")),
+            tokens: Arc::new(
+                pki::token::Signer::new("https://kubernetes.default.svc", &pki::Key::generate().expect("a key")).expect("a signer"),
+            ),
+            runtime: Runtime::new(clock),
+            static_tokens: vec![],
+            admission: vec![],
+            routes: vec![],
+            connects: vec![],
+            kubernetes_version: "v1.33.1".into(),
+            lazy: vec![],
+            entropy: Entropy::seeded(1),
+            url: "https://hub:6443".into(),
+        };
+        let server = ApiServer::new(options).await.expect("a server");
+        let ask = async || {
+            let request = Request::get("/version").body(answers::full("")).expect("a request");
+            server.handle(request, Caller::Known(UserInfo::admin("test"))).await
+        };
+        let taken = server.inner.in_flight.acquire_many(IN_FLIGHT_MAX as u32).await.expect("permits");
+        let refused = ask().await;
+        assert_eq!((refused.status().as_u16(), refused.headers().get(header::RETRY_AFTER).map(|v| v.as_bytes())), (429, Some(&b"1"[..])));
+        drop(taken);
+        assert_eq!(ask().await.status(), 200);
+    }
+}

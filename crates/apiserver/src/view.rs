@@ -38,6 +38,14 @@ impl Objects for View {
         serde_json::from_slice(&entry.value).ok().map(Arc::new)
     }
 
+    fn is_terminating(&self, namespace: &str) -> Option<bool> {
+        let entry = self.store.get(&keys::object("", "namespaces", "", namespace), None).ok()??;
+        // Without these bytes there is no such field, and nothing needs to be parsed. In a string or in managedFields
+        // they differ by a backslash or by `f:`.
+        let may_be = memchr::memmem::find(&entry.value, b"\"deletionTimestamp\":").is_some();
+        Some(may_be && serde_json::from_slice(&entry.value).is_ok_and(|object: Value| crate::meta::is_terminating(&object)))
+    }
+
     fn list(&self, group: &str, resource: &str) -> Vec<Arc<Value>> {
         let prefix = keys::resource_prefix(group, resource);
         let Ok(page) = self.store.range(Range { prefix: &prefix, ..Range::default() }) else { return Vec::new() };

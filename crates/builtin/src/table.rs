@@ -1,6 +1,6 @@
 //! The served kinds with their schemas, built once and shared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use apimachinery::schema::Schema;
@@ -10,9 +10,23 @@ use crate::{blob, resolve, rows};
 
 struct Table {
     schemas: BTreeMap<&'static str, Arc<Schema>>,
-    /// Definition by group, version and kind.
-    kinds: BTreeMap<(String, String, String), &'static str>,
+    /// By kind: every write looks its schema up more than once, so a look-up allocates nothing.
+    kinds: HashMap<String, Vec<Kind>>,
     resources: Vec<BuiltinResource>,
+}
+
+/// One group and version of a kind.
+struct Kind {
+    group: String,
+    version: String,
+    definition: &'static str,
+    schema: Arc<Schema>,
+}
+
+impl Table {
+    fn kind(&self, group: &str, version: &str, kind: &str) -> Option<&Kind> {
+        self.kinds.get(kind)?.iter().find(|k| k.group == group && k.version == version)
+    }
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(build);
@@ -39,12 +53,15 @@ pub fn definition_of(group: &str, version: &str, kind: &str) -> Option<&'static 
     if kind == "DeleteOptions" {
         return Some("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
     }
-    TABLE.kinds.get(&(group.to_owned(), version.to_owned(), kind.to_owned())).copied()
+    TABLE.kind(group, version, kind).map(|k| k.definition)
 }
 
 /// Returns the schema of a kind, lists and bodies of subresources included.
 pub fn schema_of(group: &str, version: &str, kind: &str) -> Option<&'static Arc<Schema>> {
-    definition_of(group, version, kind).and_then(definition)
+    match TABLE.kind(group, version, kind) {
+        Some(found) => Some(&found.schema),
+        None => definition_of(group, version, kind).and_then(definition),
+    }
 }
 
 /// Versions that are the same as another: kind, group and version that is defined, group and version served.
@@ -60,12 +77,12 @@ fn key(kind: &str, [group, version]: &[&str; 2]) -> (String, String, String) {
 fn build() -> Table {
     let definitions = blob::definitions();
     let resolved = resolve::resolve(&definitions);
-    let mut table = Table { schemas: BTreeMap::new(), kinds: BTreeMap::new(), resources: Vec::new() };
+    let mut table = Table { schemas: BTreeMap::new(), kinds: HashMap::new(), resources: Vec::new() };
     for (definition, schema) in definitions.into_iter().zip(resolved) {
         // Leaked once: names live as long as the table, which is never dropped.
         let name: &'static str = definition.name.leak();
         if let Some([group, version, kind]) = definition.gvk {
-            table.kinds.insert((group, version, kind), name);
+            table.kinds.entry(kind).or_default().push(Kind { group, version, definition: name, schema: schema.clone() });
         }
         table.schemas.insert(name, schema);
     }
@@ -74,9 +91,8 @@ fn build() -> Table {
         table.kinds.insert(key(kind, served), definition);
     }
     for row in rows::all() {
-        let key = (row.group.to_owned(), row.version.to_owned(), row.kind.to_owned());
-        let definition = table.kinds.get(&key).expect("a test goes through every row");
-        let schema = table.schemas[definition].clone();
+        let found = table.kind(row.group, row.version, row.kind).expect("a test goes through every row");
+        let (definition, schema) = (found.definition, found.schema.clone());
         table.resources.push(BuiltinResource { row, schema, definition });
     }
     table

@@ -106,6 +106,8 @@ impl Store {
         store.set_up().await?;
         let driver_options = driver::Options { machines: store.spec.machines(), seed: store.options.seed, events: store.options.events };
         driver::start(&store.runtime, store.client(), driver_options);
+        // Before the agent tells anyone who this cluster is: a kill must not make it another one.
+        store.save().await?;
         store.keep_snapshots();
         store.start_agent()?;
         Ok(store)
@@ -220,6 +222,17 @@ impl Store {
     }
 
     /// Writes a snapshot now and then, if something but leases changed.
+    /// Writes a snapshot, where there is a directory.
+    async fn save(&self) -> Result<(), Error> {
+        let Some(dir) = &self.options.dir else { return Ok(()) };
+        let (objects, path) = (self.objects.clone(), objects_file(dir));
+        match tokio::task::spawn_blocking(move || snapshot::save(&*objects, &path)).await {
+            Ok(saved) => Ok(saved.map(drop)?),
+            // Only at shutdown: the runtime takes no more work.
+            Err(_) => Ok(()),
+        }
+    }
+
     fn keep_snapshots(&self) {
         let Some(dir) = self.options.dir.clone() else { return };
         let changed = Arc::new(AtomicBool::new(true));

@@ -61,7 +61,7 @@ impl Store for MemoryStore {
     }
 
     fn range(&self, range: Range<'_>) -> Result<Page, Error> {
-        self.shared.state.read().range(range)
+        self.shared.range(range)
     }
 
     fn count(&self, prefix: &str) -> usize {

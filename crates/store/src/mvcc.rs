@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{Change, Entry, Error, Event, EventKind, Expect, Page, Range, Retention, Revision, Write};
+use crate::{Change, Entry, Error, Event, EventKind, Expect, Range, Retention, Revision, Write};
 
 /// Bookkeeping of one event that exists only for history: the event, its log slot and its share of a chain.
 const EVENT_BYTES: usize = 160;
@@ -43,6 +43,16 @@ impl Chain {
         let after = older.partition_point(|event| event.entry.revision <= revision);
         after.checked_sub(1).and_then(|index| older.get(index))
     }
+}
+
+/// What one look at a range found.
+pub(crate) struct Part {
+    pub entries: Vec<Entry>,
+    /// Entries beyond the limit.
+    pub remaining: u64,
+    pub revision: Revision,
+    /// There are more keys, after this one.
+    pub goes_on_after: Option<Arc<str>>,
 }
 
 /// Everything a store remembers.
@@ -80,12 +90,24 @@ impl State {
         Ok(event.and_then(|event| live(event)).map(|event| event.entry.clone()))
     }
 
-    pub fn range(&self, range: Range<'_>) -> Result<Page, Error> {
+    /// Returns entries as [`crate::Store::range`] does, but looks at no more than `keys_max` keys.
+    pub fn range_part(&self, range: &Range<'_>, keys_max: usize) -> Result<Part, Error> {
         let at = self.readable(range.at)?;
-        let limit = if range.limit == 0 { usize::MAX } else { range.limit };
-        let mut versions = self.chains(range.prefix, range.after).filter_map(|chain| chain.at(at).and_then(live));
-        let entries = versions.by_ref().take(limit).map(|event| event.entry.clone()).collect();
-        Ok(Page { entries, revision: at, remaining: versions.count() as u64 })
+        let mut part = Part { entries: Vec::new(), remaining: 0, revision: at, goes_on_after: None };
+        let mut last: Option<&Arc<str>> = None;
+        for (index, (key, chain)) in self.chains_of(range.prefix, range.after).enumerate() {
+            if index == keys_max {
+                part.goes_on_after = last.cloned();
+                break;
+            }
+            last = Some(key);
+            match chain.at(at).and_then(live) {
+                Some(event) if part.entries.len() < range.limit => part.entries.push(event.entry.clone()),
+                Some(_) => part.remaining += 1,
+                None => {}
+            }
+        }
+        Ok(part)
     }
 
     pub fn count(&self, prefix: &str) -> usize {
@@ -95,7 +117,27 @@ impl State {
     pub fn events_after(&self, prefix: &str, after: Revision) -> Result<Vec<Arc<Event>>, Error> {
         self.readable(Some(after))?;
         let start = self.log.partition_point(|event| event.entry.revision <= after);
+        if let Some(found) = self.events_of_few(prefix, after, self.log.len() - start) {
+            return Ok(found);
+        }
         Ok(self.log.range(start..).filter(|event| event.entry.key.starts_with(prefix)).cloned().collect())
+    }
+
+    /// Returns the events of a prefix from its keys, if those have fewer versions than `versions_max`: whoever
+    /// follows one object or one namespace does not look through everybody's history.
+    fn events_of_few(&self, prefix: &str, after: Revision, versions_max: usize) -> Option<Vec<Arc<Event>>> {
+        let mut seen = 0;
+        let mut found = Vec::new();
+        for chain in self.chains(prefix, None) {
+            seen += 1 + chain.older.as_ref().map_or(0, |older| older.len());
+            if seen > versions_max {
+                return None;
+            }
+            let versions = chain.older.iter().flat_map(|older| older.iter()).chain([&chain.newest]);
+            found.extend(versions.filter(|event| event.entry.revision > after).cloned());
+        }
+        found.sort_unstable_by_key(|event| event.entry.revision);
+        Some(found)
     }
 
     /// Takes in one committed event.
@@ -226,6 +268,10 @@ impl State {
     }
 
     fn chains<'a>(&'a self, prefix: &'a str, after: Option<&'a str>) -> impl Iterator<Item = &'a Chain> {
+        self.chains_of(prefix, after).map(|(_, chain)| chain)
+    }
+
+    fn chains_of<'a>(&'a self, prefix: &'a str, after: Option<&'a str>) -> impl Iterator<Item = (&'a Arc<str>, &'a Chain)> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -237,7 +283,7 @@ impl State {
             Some(_) => Bound::Included(after.unwrap_or(prefix)),
             None => Bound::Unbounded,
         };
-        self.index.range::<str, _>((start, end)).map(|(_, chain)| chain)
+        self.index.range::<str, _>((start, end))
     }
 }
 

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::mvcc::State;
-use crate::{Event, Subscriber};
+use crate::mvcc::{Part, State};
+use crate::{Error, Event, Page, Range, Subscriber};
+
+/// How many keys are read before the lock is given back: some tens of microseconds.
+const PART_KEYS: usize = 512;
 
 /// Readers take the lock for one answer; the committer takes it to apply what is already durable.
 #[derive(Default)]
@@ -25,6 +28,19 @@ impl Shared {
         let mut more = subscribers.as_ref().clone();
         more.push(Arc::new(subscriber));
         *subscribers = Arc::new(more);
+    }
+
+    /// Returns a page, read in parts: a long list does not keep the committer waiting.
+    pub fn range(&self, range: Range<'_>) -> Result<Page, Error> {
+        match self.range_by_parts(&range) {
+            // Compacted since the first part: then all at once, and the committer waits.
+            Err(Error::Compacted(..)) => read_range(&range, |part| self.state.read().range_part(part, usize::MAX)),
+            other => other,
+        }
+    }
+
+    fn range_by_parts(&self, range: &Range<'_>) -> Result<Page, Error> {
+        read_range(range, |part| self.state.read().range_part(part, PART_KEYS))
     }
 
     /// Makes one commit visible, then tells the subscribers. Callers take turns.
@@ -46,4 +62,19 @@ impl Shared {
             }
         }
     }
+}
+
+/// Puts parts together.
+fn read_range(range: &Range<'_>, read: impl Fn(&Range<'_>) -> Result<Part, Error>) -> Result<Page, Error> {
+    let limit = if range.limit == 0 { usize::MAX } else { range.limit };
+    let Part { entries, remaining, revision, mut goes_on_after } = read(&Range { limit, ..range.clone() })?;
+    let mut page = Page { entries, revision, remaining };
+    while let Some(after) = goes_on_after {
+        let limit = limit - page.entries.len();
+        let part = read(&Range { after: Some(&after), at: Some(revision), limit, ..*range })?;
+        page.entries.extend(part.entries);
+        page.remaining += part.remaining;
+        goes_on_after = part.goes_on_after;
+    }
+    Ok(page)
 }

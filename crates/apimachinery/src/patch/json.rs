@@ -10,6 +10,9 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// Nodes and text bytes all `copy` operations together may add, so that a short patch cannot fill the memory.
 const COPIED_MAX: usize = 3 << 20;
 
+/// Nesting an operation may lead to; what is deeper cannot be read again, and much deeper not even dropped.
+const DEPTH_MAX: usize = 128;
+
 /// Returns `original` with the operations of `patch` applied in order, all or none.
 pub fn json(original: &Value, patch: &Value) -> Result<Value, Status> {
     let operations = patch.as_array().ok_or_else(|| Status::bad_request("a JSON patch must be a list of operations"))?;
@@ -34,12 +37,36 @@ pub fn json(original: &Value, patch: &Value) -> Result<Value, Status> {
                 return Err(Status::new(413, "RequestEntityTooLarge", text));
             }
         }
-        apply(&mut document, operation).map_err(|why| {
+        check_depth(&document, operation).and_then(|()| apply(&mut document, operation)).map_err(|why| {
             let (name, path) = (name(operation), operation.path().as_str());
             Status::new(422, "Invalid", format!("operation {index} ({name}) at {path:?}: {why}"))
         })?;
     }
     Ok(document)
+}
+
+/// Refuses an operation that would nest the document too deep.
+fn check_depth(document: &Value, operation: &PatchOperation) -> Result<(), String> {
+    let value = match operation {
+        PatchOperation::Add(add) => Some(&add.value),
+        PatchOperation::Replace(replace) => Some(&replace.value),
+        PatchOperation::Move(moved) => document.pointer(moved.from.as_str()),
+        PatchOperation::Copy(copy) => document.pointer(copy.from.as_str()),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    };
+    let above = operation.path().as_str().bytes().filter(|byte| *byte == b'/').count();
+    match value.map(|value| above + depth(value)) {
+        Some(found) if found > DEPTH_MAX => Err(format!("the object would be nested {found} levels deep, at most {DEPTH_MAX} are allowed")),
+        _ => Ok(()),
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }
 
 fn apply(document: &mut Value, operation: &PatchOperation) -> Result<(), String> {
@@ -78,6 +105,19 @@ fn weight(value: &Value) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn copies_cannot_nest_without_end() {
+        let mut levels = 2;
+        let mut operations = vec![serde_json::json!({"op": "add", "path": "/a", "value": {"a": 1}})];
+        for _ in 0..12 {
+            operations.push(serde_json::json!({"op": "copy", "from": "/a", "path": "/a".repeat(levels)}));
+            levels = 2 * levels - 1;
+        }
+        let refused = super::json(&serde_json::json!({}), &operations.into()).expect_err("too deep");
+        assert_eq!(refused.code, 422);
+        assert!(refused.message.contains("at most 128"), "{}", refused.message);
+    }
+
     use serde_json::json;
 
     #[test]

@@ -85,10 +85,9 @@ fn from_go(pattern: &str) -> String {
             ']' if in_class && at_class_start => out.push_str(r"\]"),
             ']' if in_class => {
                 // The end of `[:alpha:]` is not the end of the class around it.
-                in_class = out.ends_with(':')
-                    && out
-                        .rfind("[:")
-                        .is_some_and(|open| out[open + 2..out.len() - 1].chars().all(|c| c.is_ascii_alphabetic() || c == '^'));
+                // `[:]` is a class with a colon and has nothing between the two.
+                let named = out.rfind("[:").filter(|_| out.ends_with(':')).and_then(|open| out.get(open + 2..out.len() - 1));
+                in_class = named.is_some_and(|name| name.chars().all(|c| c.is_ascii_alphabetic() || c == '^'));
                 out.push(']');
             }
             '[' | '&' | '~' if in_class => out.extend(['\\', c]),
@@ -129,6 +128,7 @@ mod tests {
         check(r"^[[a&&b]+$", &["[a&b"], &["c"]);
         check(r"^[[:alpha:]_]+$", &["ab_"], &["1"]);
         check(r"^[^]x]$", &["a"], &["]", "x"]);
+        check(r"^a[:]b$", &["a:b"], &["ab"]);
         check(r"^[\w.-]+\.io$", &["a.b-c.io"], &["é.io"]);
         check(r"^\Qa.b\E$", &["a.b"], &["axb"]);
         check(r"^(\/[a-z]+)*$", &["/a/b", ""], &["a"]);

@@ -185,7 +185,12 @@ impl Check {
         if let Some(format) = &rules.format
             && !format::is_valid(format, text)
         {
-            let message = format!("{path} in body must be of type {format}: {text:?}");
+            // Data is often secret; what it should be is more use than what it is.
+            let message = match &**format {
+                "byte" => format!("{path} in body must be of type byte: it is not base64"),
+                _ => format!("{path} in body must be of type {format}: {text:?}"),
+            };
+            let text = if &**format == "byte" { "" } else { text };
             self.causes.push(Cause::type_invalid(path.to_string(), text, &message));
         }
     }

@@ -45,8 +45,8 @@ impl Admission for NamespaceLifecycle {
 impl NamespaceLifecycle {
     fn check(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         let name = attributes.namespace;
-        let Some(namespace) = self.objects.get("", "namespaces", "", name) else { return Err(Status::not_found("", "namespaces", name)) };
-        if crate::meta::is_terminating(&namespace) {
+        let is_terminating = self.objects.is_terminating(name).ok_or_else(|| Status::not_found("", "namespaces", name))?;
+        if is_terminating {
             let gvr = &attributes.resource.gvr;
             let why = format!("unable to create new content in namespace {name} because it is being terminated");
             let cause = Cause {

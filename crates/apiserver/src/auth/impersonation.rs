@@ -13,6 +13,7 @@ use crate::admission::Ask;
 use crate::request::percent_decode;
 use crate::user::{SYSTEM_ANONYMOUS, SYSTEM_AUTHENTICATED, SYSTEM_UNAUTHENTICATED, UserInfo};
 
+const PREFIX: &str = "impersonate-";
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
@@ -20,6 +21,9 @@ const EXTRA_PREFIX: &str = "impersonate-extra-";
 
 /// Returns whom `user` asks to be, if they may.
 pub fn resolve(user: UserInfo, headers: &HeaderMap, rbac: &Rbac) -> Result<UserInfo, Status> {
+    if !headers.keys().any(|key| key.as_str().starts_with(PREFIX)) {
+        return Ok(user);
+    }
     let values = |name: &str| -> Vec<String> {
         headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).filter(|v| !v.is_empty()).map(str::to_owned).collect()
     };

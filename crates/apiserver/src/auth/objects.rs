@@ -17,6 +17,11 @@ pub trait Objects: Send + Sync {
     /// Returns an object; `namespace` is empty for cluster-scoped resources.
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>>;
 
+    /// Returns whether a namespace is going away; `None` if it is not there. Asked for every create.
+    fn is_terminating(&self, namespace: &str) -> Option<bool> {
+        self.get("", "namespaces", "", namespace).map(|object| crate::meta::is_terminating(&object))
+    }
+
     /// Returns all objects of a resource, in all namespaces.
     fn list(&self, group: &str, resource: &str) -> Vec<Arc<Value>>;
 }

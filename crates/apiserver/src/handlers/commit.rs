@@ -1,7 +1,12 @@
 //! From a client's object to a stored one: the steps every write shares, in order.
 //!
-//! 1. read: media type, kind, unknown and duplicate fields  2. prepare: metadata and what the kind's
-//! strategy resets  3. default  4. admit  5. validate  6. own: managedFields  7. store.
+//! 1. read: media type, kind, unknown and duplicate fields
+//! 2. prepare: metadata and what the kind's strategy resets
+//! 3. default
+//! 4. admit
+//! 5. validate
+//! 6. own: managedFields
+//! 7. store
 
 use apimachinery::apply;
 use apimachinery::schema;
@@ -16,6 +21,9 @@ use crate::{Inner, codec, convert, meta};
 
 /// The largest object, as etcd's default request limit that clients know.
 const OBJECT_BYTES_MAX: usize = 1536 * 1024;
+/// The deepest object, managedFields included: lists and watch events around it stay within the 128 levels
+/// that JSON readers such as ours allow.
+const OBJECT_DEPTH_MAX: usize = 120;
 
 /// How a write was asked for; decides how field ownership is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +57,10 @@ impl Inner {
             )));
         }
         if fields.get("metadata").is_some_and(|m| !m.is_object() && !m.is_null()) {
-            return Err(Status::bad_request("metadata: Invalid value: must be an object"));
+            return Err(Status::bad_request(format!(
+                "the {} in the body is invalid: metadata: Invalid value: must be an object",
+                gvk.kind
+            )));
         }
         self.check_fields(call, validation, &mut object, parsed.duplicates)?;
         Ok(object)
@@ -65,7 +76,7 @@ impl Inner {
     ) -> Result<(), Status> {
         let unknown = schema::prune(&call.resource.schema, object);
         let mut faults: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-        faults.extend(duplicates.iter().map(|path| format!("duplicate field {path:?}")));
+        faults.extend(duplicates);
         match validation {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => faults.into_iter().for_each(|fault| call.warn(fault)),
@@ -139,14 +150,22 @@ impl Inner {
         Ok(())
     }
 
-    fn plugins(&self, call: &Call) -> impl Iterator<Item = &dyn crate::admission::Admission> {
-        let (group, resource) = (call.resource.gvr.group.clone(), call.resource.gvr.resource.clone());
-        self.options.admission.iter().map(|p| &**p).filter(move |p| p.handles(&group, &resource))
+    fn plugins<'a>(&'a self, call: &'a Call) -> impl Iterator<Item = &'a dyn crate::admission::Admission> {
+        let gvr = &call.resource.gvr;
+        self.options.admission.iter().map(|p| &**p).filter(|p| p.handles(&gvr.group, &gvr.resource))
     }
 
     /// Stores an object; `expect` says what must be there. `Ok(None)` means that something else is.
     pub(crate) async fn put(&self, call: &Call, object: &Value, expect: Expect) -> Result<Option<Entry>, Status> {
         let name = meta::name(object);
+        let depth = codec::depth(object);
+        if depth > OBJECT_DEPTH_MAX {
+            let kind = &call.resource.kind;
+            let message = format!(
+                "{kind} {name:?} is nested too deep: {depth} levels with its managedFields, the limit is {OBJECT_DEPTH_MAX}; flatten it"
+            );
+            return Err(Status::bad_request(message));
+        }
         let stored;
         let template = if call.resource.is_storage_version() {
             codec::encode(object)
@@ -156,7 +175,8 @@ impl Inner {
         };
         if template.bytes.len() > OBJECT_BYTES_MAX {
             let (size, kind) = (template.bytes.len(), &call.resource.kind);
-            let message = format!("{kind} {name:?} is too large: {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or move data out of it");
+            let message =
+                format!("{kind} {name:?} is too large: {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or move data out of it");
             return Err(Status::new(413, "RequestEntityTooLarge", message));
         }
         self.write(Write { key: call.key(name), expect, change: Change::Put(template), durability: self.durability(call, name) }).await
@@ -164,7 +184,11 @@ impl Inner {
 
     /// Removes an object, telling watchers of its last state.
     pub(crate) async fn remove(&self, call: &Call, object: &Value, expect: Expect) -> Result<Option<Entry>, Status> {
-        let last = if call.resource.is_storage_version() { codec::encode(object) } else { codec::encode(&convert::to_storage(&call.resource, object.clone())) };
+        let last = if call.resource.is_storage_version() {
+            codec::encode(object)
+        } else {
+            codec::encode(&convert::to_storage(&call.resource, object.clone()))
+        };
         let key = call.key(meta::name(object));
         self.write(Write { key, expect, change: Change::Delete(last), durability: Durability::Durable }).await
     }

@@ -30,19 +30,19 @@ impl Inner {
         if meta::name(&object).is_empty() && !is_generated {
             return Err(super::commit::invalid(call, &object, vec![Cause::required("metadata.name", "name or generateName is required")]));
         }
+        if !is_generated {
+            let name = meta::name(&object).to_owned();
+            let created = self.create_named(call, object, ownership).await?;
+            return created.ok_or_else(|| already_exists(call, &name));
+        }
         for _ in 0..GENERATED_NAMES {
             let mut attempt = object.clone();
-            if is_generated {
-                meta::of(&mut attempt).insert("name".into(), format!("{prefix}{}", self.options.entropy.name_suffix()).into());
-            }
+            meta::of(&mut attempt).insert("name".into(), format!("{prefix}{}", self.options.entropy.name_suffix()).into());
             if let Some(response) = self.create_named(call, attempt, ownership).await? {
                 return Ok(response);
             }
-            if !is_generated {
-                break;
-            }
         }
-        Err(Status::already_exists(&call.resource.gvr.group, &call.resource.gvr.resource, meta::name(&object)))
+        Err(already_exists(call, ""))
     }
 
     async fn create_named(&self, call: &Call, mut object: Value, ownership: Ownership) -> Result<Option<Response<Body>>, Status> {
@@ -87,6 +87,10 @@ impl Inner {
             _ => {}
         }
     }
+}
+
+fn already_exists(call: &Call, name: &str) -> Status {
+    Status::already_exists(&call.resource.gvr.group, &call.resource.gvr.resource, name)
 }
 
 pub(crate) use super::commit::Ownership;

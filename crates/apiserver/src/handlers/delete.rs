@@ -3,6 +3,7 @@
 //! As apiserver `registry/generic/registry/store.go Delete`: an object with finalizers or a grace
 //! period is marked, and removed by whoever takes away the last reason to keep it.
 
+use apimachinery::schema;
 use apimachinery::status::Status;
 use http::Response;
 use serde_json::{Value, json};
@@ -49,6 +50,7 @@ impl DeleteOptions {
             0 => Value::Null,
             _ => codec::parse_body(&call.headers, &call.body, None)?.value,
         };
+        check_body(&body)?;
         let query = &call.info.query;
         let text = |field: &str| body[field].as_str().map(str::to_owned).or_else(|| query.get(field).map(str::to_owned));
         let orphans = body["orphanDependents"].as_bool().or_else(|| query.get("orphanDependents").map(|v| v == "true"));
@@ -128,24 +130,20 @@ impl Inner {
         let mut items = Vec::new();
         for entry in &listed.entries {
             let object = self.value_of(&call.resource, entry)?;
-            let one = Call {
-                path: crate::request::ResourcePath {
-                    name: meta::name(&object).to_owned(),
-                    namespace: meta::text(&object, "namespace").to_owned(),
-                    ..call.path.clone()
-                },
-                info: call.info.clone(),
-                resource: call.resource.clone(),
-                user: call.user.clone(),
-                headers: call.headers.clone(),
-                body: call.body.clone(),
-                accepted: call.accepted,
-                warnings: Default::default(),
+            let path = crate::request::ResourcePath {
+                name: meta::name(&object).to_owned(),
+                namespace: meta::text(&object, "namespace").to_owned(),
+                ..call.path.clone()
             };
-            match self.delete_named(&one, &options).await {
+            let one = call.step(call.info.clone(), path, call.body.clone());
+            // Who takes the name of a listed object meanwhile was not listed.
+            let listed_uid = meta::text(&object, "uid");
+            let pinned = DeleteOptions { uid: options.uid.clone().or_else(|| Some(listed_uid.to_owned())), ..options.clone() };
+            match self.delete_named(&one, &pinned).await {
                 Ok(Outcome::Changed) => return Err(changed(&one)),
                 Ok(Outcome::Removed(_) | Outcome::Marked(_)) => items.push(object),
                 Err(gone) if gone.code == 404 => {}
+                Err(_) if self.load(&one).is_ok_and(|now| meta::text(&now.value, "uid") != listed_uid) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -221,6 +219,14 @@ impl Inner {
         }
         object
     }
+}
+
+/// A field of the wrong type would be an option that is not followed.
+fn check_body(body: &Value) -> Result<(), Status> {
+    let schema = builtin::definition("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    let causes = schema.filter(|_| !body.is_null()).map(|schema| schema::validate(schema, body, "")).unwrap_or_default();
+    let Some(first) = causes.first() else { return Ok(()) };
+    Err(Status::bad_request(format!("the body is not valid DeleteOptions: {}: {}", first.field, first.message)))
 }
 
 /// Kinds whose deletion answers with the object instead of a Status.

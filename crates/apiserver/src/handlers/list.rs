@@ -4,7 +4,7 @@
 //! `Exact` that very one, otherwise not older; a continue token pins the revision of the first page.
 
 use apimachinery::selector::{FieldSelector, LabelSelector};
-use apimachinery::status::Status;
+use apimachinery::status::{Cause, Status};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -62,6 +62,7 @@ impl Call {
         if let Some(text) = self.info.query.get("fieldSelector").filter(|t| !t.is_empty()) {
             let fields = FieldSelector::parse(text).map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
             self.check_fields(&fields)?;
+            let fields = self.stored_fields(text).unwrap_or(fields);
             if let Some(name) = fields.exact("metadata.name") {
                 filter.name = Some(name.to_owned());
             }
@@ -70,7 +71,8 @@ impl Call {
             }
             // Keys say name and namespace; only other fields need the object.
             let known = [("metadata.name", filter.name.as_deref()), ("metadata.namespace", Some(filter.namespace.as_str()))];
-            let is_by_key = fields.fields().count() == known.iter().filter(|(f, v)| fields.exact(f).is_some() && fields.exact(f) == *v).count();
+            let is_by_key =
+                fields.fields().count() == known.iter().filter(|(f, v)| fields.exact(f).is_some() && fields.exact(f) == *v).count();
             filter.fields = Some(fields).filter(|_| !is_by_key);
         }
         Ok(filter)
@@ -81,10 +83,21 @@ impl Call {
             let is_known = matches!(path, "metadata.name" | "metadata.namespace")
                 || self.resource.selectable_fields.iter().any(|f| f.trim_start_matches('.') == path);
             if !is_known {
-                return Err(Status::bad_request(format!("field label not supported: {path}")));
+                let mut known = vec!["metadata.name", "metadata.namespace"];
+                known.extend(self.resource.selectable_fields.iter().map(|f| f.trim_start_matches('.')));
+                return Err(Status::bad_request(format!("field label not supported: {path}; supported are {}", known.join(", "))));
             }
         }
         Ok(())
+    }
+
+    /// Returns the selector in the words of the stored object, where those differ: selectors look at stored bytes.
+    fn stored_fields(&self, text: &str) -> Option<FieldSelector> {
+        if self.resource.gvr.group != "events.k8s.io" {
+            return None;
+        }
+        let renamed = text.replace("regarding.", "involvedObject.").replace("reportingController", "reportingComponent");
+        FieldSelector::parse(&renamed).ok()
     }
 }
 
@@ -129,30 +142,37 @@ impl Inner {
             Some(text) => text.parse::<i64>().map_err(|_| Status::bad_request(format!("limit: {text:?} is not a number")))?.max(0) as usize,
         };
         let asked = parse_revision(query.get("resourceVersion"))?;
+        if query.get("sendInitialEvents").is_some_and(|v| !v.is_empty()) && !query.is_true("watch") {
+            return Err(invalid_options("sendInitialEvents", "sendInitialEvents is forbidden for list, it is for watch"));
+        }
         let newest = self.options.store.revision();
         let (at, after) = match query.get("continue").filter(|t| !t.is_empty()) {
             Some(token) => {
+                if query.get("resourceVersionMatch").is_some_and(|rule| !rule.is_empty()) {
+                    return Err(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden for continue"));
+                }
                 if asked.is_some_and(|rv| rv != 0) {
                     return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
                 }
-                let token = decode_token(token)?;
+                let token = decode_token(token, newest)?;
                 (Some(token.rv), Some(token.start))
             }
             None => (exact_revision(query.get("resourceVersionMatch"), asked, newest, limit)?, None),
         };
         // The first page of a continued list is read at a revision that the following ones can name.
         let at = if limit > 0 { at.or(Some(newest)) } else { at };
-        let group = &call.resource.storage_group;
-        let resource = &call.resource.gvr.resource;
-        let prefix = if filter.namespace.is_empty() || !call.resource.namespaced {
-            keys::resource_prefix(group, resource)
-        } else {
-            keys::namespace_prefix(group, resource, &filter.namespace)
-        };
+        let prefix = filter.prefix(&call.resource);
         self.page(&prefix, filter, at, after, limit).map_err(|error| expired(error, query.get("continue").is_some()))
     }
 
-    fn page(&self, prefix: &str, filter: &Filter, at: Option<Revision>, after: Option<String>, limit: usize) -> Result<Listed, store::Error> {
+    fn page(
+        &self,
+        prefix: &str,
+        filter: &Filter,
+        at: Option<Revision>,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Listed, store::Error> {
         let is_filtered = filter.needs_fields() || filter.name.is_some();
         let mut listed = Listed { entries: Vec::new(), revision: 0, continues: None, remaining: None };
         let mut from = after.map(|start| format!("{prefix}{start}"));
@@ -205,27 +225,36 @@ fn exact_revision(rule: Option<&str>, asked: Option<Revision>, newest: Revision,
         return Err(store_error(store::Error::Future(asked, newest)));
     }
     match (rule.filter(|r| !r.is_empty()), asked) {
-        (Some("Exact"), None) => Err(Status::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
+        (Some("Exact"), None) => {
+            Err(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
         (Some("Exact"), Some(0)) => {
-            Err(Status::bad_request("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
+            Err(invalid_options("resourceVersionMatch", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
         }
         (Some("Exact"), Some(asked)) => Ok(Some(asked)),
-        (Some("NotOlderThan"), None) => Err(Status::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")),
+        (Some("NotOlderThan"), None) => {
+            Err(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
         // as etcd3 store.go: a limit with a revision and no rule reads exactly that revision.
         (None, Some(asked)) if limit > 0 && asked > 0 => Ok(Some(asked)),
         (None | Some("NotOlderThan"), _) => Ok(None),
-        (Some(other), _) => Err(Status::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-        ))),
+        (Some(other), _) => {
+            let cause = Cause::not_supported("resourceVersionMatch", &json!(other), &["Exact", "NotOlderThan"]);
+            Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![cause]))
+        }
     }
 }
 
-fn decode_token(token: &str) -> Result<Continue, Status> {
+fn invalid_options(field: &str, why: &str) -> Status {
+    Status::invalid("meta.k8s.io", "ListOptions", "", vec![Cause::forbidden(field, why)])
+}
+
+fn decode_token(token: &str, newest: Revision) -> Result<Continue, Status> {
     let invalid = || Status::bad_request(format!("continue key is not valid: {token:?}"));
     let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| invalid())?;
     let token: Continue = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
-    // A start that climbs out of the resource's prefix is a forgery.
-    if token.rv == 0 || token.start.starts_with('/') && token.start.contains("..") {
+    // A start that climbs out of the resource's prefix is a forgery, and so is what nobody can have been given yet.
+    if token.rv == 0 || token.rv > newest || token.start.starts_with('/') && token.start.contains("..") {
         return Err(invalid());
     }
     Ok(token)

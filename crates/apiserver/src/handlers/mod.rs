@@ -15,7 +15,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use apimachinery::status::Status;
+use apimachinery::status::{Cause, Status};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use parking_lot::Mutex;
@@ -57,6 +57,20 @@ pub enum FieldValidation {
 }
 
 impl Call {
+    /// Returns a call by the same user about another object or part, as a step of this one.
+    pub(crate) fn step(&self, info: RequestInfo, path: ResourcePath, body: Bytes) -> Self {
+        Self {
+            info,
+            path,
+            resource: self.resource.clone(),
+            user: self.user.clone(),
+            headers: self.headers.clone(),
+            body,
+            accepted: self.accepted,
+            warnings: Mutex::default(),
+        }
+    }
+
     /// Returns the namespace an object of the call is in; empty for cluster-scoped resources.
     pub fn namespace(&self) -> &str {
         if self.resource.namespaced { &self.path.namespace } else { "" }
@@ -84,9 +98,9 @@ impl Call {
             None | Some("" | "Warn") => Ok(FieldValidation::Warn),
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Strict") => Ok(FieldValidation::Strict),
-            Some(other) => {
-                Err(Status::bad_request(format!("invalid fieldValidation {other:?}: supported values are \"Ignore\", \"Strict\", \"Warn\"")))
-            }
+            Some(other) => Err(Status::bad_request(format!(
+                "invalid fieldValidation {other:?}: supported values are \"Ignore\", \"Strict\", \"Warn\""
+            ))),
         }
     }
 
@@ -184,11 +198,19 @@ pub(crate) fn store_error(error: store::Error) -> Status {
         store::Error::Future(asked, newest) => {
             let mut status = Status::new(504, "Timeout", format!("Too large resource version: {asked}, current: {newest}"));
             status.retry_after_seconds = Some(1);
+            // What client-go's reflectors recognise it by.
+            let message = "Too large resource version".to_owned();
+            status.causes = vec![Cause { reason: "ResourceVersionTooLarge", message, field: String::new() }];
             status
         }
         store::Error::Unwritable(why) => {
             let mut status = Status::new(503, "ServiceUnavailable", format!("the store cannot be written, nothing was changed: {why}"));
             status.retry_after_seconds = Some(5);
+            status
+        }
+        store::Error::Closed => {
+            let mut status = Status::new(503, "ServiceUnavailable", "the server is stopping, its store is closed; try again");
+            status.retry_after_seconds = Some(1);
             status
         }
         other => Status::internal(other),

@@ -1,8 +1,7 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use apimachinery::status::Status;
-use apimachinery::yaml::DuplicateKeys;
-use apimachinery::{apply, patch, yaml};
+use apimachinery::{apply, patch};
 use http::{Response, header};
 use serde_json::Value;
 
@@ -106,9 +105,8 @@ impl Inner {
 
     /// Reads an apply configuration: YAML or JSON of the call's kind and name.
     fn read_config(&self, call: &Call) -> Result<Value, Status> {
-        let text = std::str::from_utf8(&call.body).map_err(|_| Status::bad_request("error decoding YAML: the body is not UTF-8"))?;
-        let mut config =
-            yaml::from_str(text, DuplicateKeys::LastWins).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        let parsed = codec::parse_yaml(&call.body).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        let mut config = parsed.value;
         let gvk = call.resource.gvk();
         let (api_version, kind) = (config["apiVersion"].as_str().unwrap_or_default(), config["kind"].as_str().unwrap_or_default());
         if api_version != gvk.api_version() || kind != gvk.kind {
@@ -147,7 +145,7 @@ impl Inner {
             FieldValidation::Ignore => FieldValidation::Ignore,
             FieldValidation::Warn | FieldValidation::Strict => FieldValidation::Strict,
         };
-        self.check_fields(call, validation, &mut config, Vec::new())?;
+        self.check_fields(call, validation, &mut config, parsed.duplicates)?;
         Ok(config)
     }
 }
@@ -159,7 +157,7 @@ fn about(call: &Call, status: Status) -> Status {
 }
 
 fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {
-    let parsed = codec::parse_json(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let parsed = codec::parse_json(body).map_err(|e| Status::bad_request(format!("error decoding patch: {}", e)))?;
     let is_right = if kind == Kind::Json { parsed.value.is_array() } else { parsed.value.is_object() };
     if !is_right {
         let want = if kind == Kind::Json { "an array of operations" } else { "an object" };

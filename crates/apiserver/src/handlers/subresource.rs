@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use apimachinery::status::{Cause, Status};
 use apimachinery::patch;
+use apimachinery::status::{Cause, Status};
 use http::Response;
 use serde_json::{Value, json};
 
@@ -78,25 +78,22 @@ impl Inner {
         let none = serde_json::Map::new();
         let budgets = self.objects_in("policy", "poddisruptionbudgets", call.namespace());
         for budget in budgets {
-            let selects = apimachinery::selector::LabelSelector::from_value(&budget["spec"]["selector"]).is_ok_and(|s| s.matches(pod["metadata"]["labels"].as_object().unwrap_or(&none)));
+            let selects = apimachinery::selector::LabelSelector::from_value(&budget["spec"]["selector"])
+                .is_ok_and(|s| s.matches(pod["metadata"]["labels"].as_object().unwrap_or(&none)));
             if selects && budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0 {
                 let message = "Cannot evict pod as it would violate the pod's disruption budget.";
                 let mut status = Status::new(429, "TooManyRequests", message);
-                status.causes = vec![Cause { reason: "DisruptionBudget", message: format!("The disruption budget {} needs more healthy pods", meta::name(&budget)), field: String::new() }];
+                status.causes = vec![Cause {
+                    reason: "DisruptionBudget",
+                    message: format!("The disruption budget {} needs more healthy pods", meta::name(&budget)),
+                    field: String::new(),
+                }];
                 return Err(status);
             }
         }
         let options = body.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
-        let delete = Call {
-            info: call.info.clone(),
-            path: crate::request::ResourcePath { subresource: String::new(), ..call.path.clone() },
-            resource: call.resource.clone(),
-            user: call.user.clone(),
-            headers: http::HeaderMap::new(),
-            body: options.to_string().into(),
-            accepted: call.accepted,
-            warnings: Default::default(),
-        };
+        let path = crate::request::ResourcePath { subresource: String::new(), ..call.path.clone() };
+        let delete = Call { headers: http::HeaderMap::new(), ..call.step(call.info.clone(), path, options.to_string().into()) };
         self.delete(&delete).await?;
         Ok(answers::json_value(201, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
     }
@@ -105,7 +102,8 @@ impl Inner {
     async fn bind(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = codec::parse_body(&call.headers, &call.body, None)?.value;
         let node = body["target"]["name"].as_str().filter(|n| !n.is_empty());
-        let node = node.ok_or_else(|| Status::invalid("", "Binding", &call.path.name, vec![Cause::required("target.name", "")]))?.to_owned();
+        let node =
+            node.ok_or_else(|| Status::invalid("", "Binding", &call.path.name, vec![Cause::required("target.name", "")]))?.to_owned();
         for _ in 0..ATTEMPTS {
             let old = self.load(call)?;
             if let Some(taken) = old.value["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {

@@ -31,7 +31,7 @@ impl Inner {
         if let Some(asked) = asked.filter(|rv| *rv > newest) {
             return Err(store_error(store::Error::Future(asked, newest)));
         }
-        let lists_first = sends_initial.unwrap_or_else(|| matches!(asked, None | Some(0)));
+        let lists_first = sends_initial.unwrap_or(matches!(asked, None | Some(0)));
         let mut initial = Vec::new();
         let mut after = asked.unwrap_or(newest);
         if lists_first {
@@ -41,11 +41,7 @@ impl Inner {
         } else if matches!(asked, None | Some(0)) {
             after = newest;
         }
-        let prefix = if filter.namespace.is_empty() || !call.resource.namespaced {
-            keys::resource_prefix(&call.resource.storage_group, &call.resource.gvr.resource)
-        } else {
-            keys::namespace_prefix(&call.resource.storage_group, &call.resource.gvr.resource, &filter.namespace)
-        };
+        let prefix = filter.prefix(&call.resource);
         let topic = self.watches.topic(&keys::resource_prefix(&call.resource.storage_group, &call.resource.gvr.resource));
         let subscription = topic.subscribe(&*self.options.store, &prefix, filter, after);
         let subscription = match subscription {
@@ -75,17 +71,7 @@ impl Inner {
         for parameter in ["limit", "continue", "resourceVersion", "resourceVersionMatch"] {
             info.query.0.remove(parameter);
         }
-        let whole = Call {
-            info,
-            path: call.path.clone(),
-            resource: call.resource.clone(),
-            user: call.user.clone(),
-            headers: call.headers.clone(),
-            body: Bytes::new(),
-            accepted: call.accepted,
-            warnings: Default::default(),
-        };
-        self.listed(&whole, filter)
+        self.listed(&call.step(info, call.path.clone(), Bytes::new()), filter)
     }
 
     fn watch_timeout(&self, asked: Option<&str>) -> Result<Duration, Status> {

@@ -35,7 +35,9 @@ pub fn find(name: &str) -> Option<Function> {
         "csr-condition" => |o, _| csr_condition(o),
         "csr-duration" => |o, _| at(o, "spec.expirationSeconds").as_i64().map_or(json!(NONE), |s| json!(human(s))),
         "data-count" => |o, _| json!(o["data"].as_object().map_or(0, |d| d.len()) + o["binaryData"].as_object().map_or(0, |d| d.len())),
-        "deployment-ready" | "replicas-ready" => |o, _| json!(format!("{}/{}", number(o, "status.readyReplicas"), number(o, "spec.replicas"))),
+        "deployment-ready" | "replicas-ready" => {
+            |o, _| json!(format!("{}/{}", number(o, "status.readyReplicas"), number(o, "spec.replicas")))
+        }
         "endpoints" => |o, _| json!(first_three(&endpoints(o), NONE)),
         "endpointslice-endpoints" => |o, _| {
             let addresses: Vec<String> = list(o, "endpoints").iter().flat_map(|e| list(e, "addresses")).map(plain).collect();
@@ -51,7 +53,10 @@ pub fn find(name: &str) -> Option<Function> {
         "event-message" => |o, _| json!(first_of(o, &["message", "note"]).trim()),
         "event-object" => |o, _| json!(format!("{}/{}", text(concerned(o), "kind").to_lowercase(), text(concerned(o), "name"))),
         "event-source" => |o, _| {
-            let parts = [first_of(o, &["source.component", "deprecatedSource.component", "reportingComponent", "reportingController"]), first_of(o, &["source.host", "deprecatedSource.host"])];
+            let parts = [
+                first_of(o, &["source.component", "deprecatedSource.component", "reportingComponent", "reportingController"]),
+                first_of(o, &["source.host", "deprecatedSource.host"]),
+            ];
             json!(parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(", "))
         },
         "event-subobject" => |o, _| json!(text(concerned(o), "fieldPath")),
@@ -114,9 +119,9 @@ pub fn find(name: &str) -> Option<Function> {
             claim => json!(format!("{}/{}", text(claim, "namespace"), text(claim, "name"))),
         },
         "pvc-capacity" => |o, _| json!(if text(o, "spec.volumeName").is_empty() { "" } else { text(o, "status.capacity.storage") }),
-        "pvc-status" | "pv-status" => |o, _| {
-            json!(if text(o, "metadata.deletionTimestamp").is_empty() { text(o, "status.phase") } else { "Terminating" })
-        },
+        "pvc-status" | "pv-status" => {
+            |o, _| json!(if text(o, "metadata.deletionTimestamp").is_empty() { text(o, "status.phase") } else { "Terminating" })
+        }
         "quota-limits" => |o, _| json!(quota(o, true)),
         "quota-requests" => |o, _| json!(quota(o, false)),
         "role-ref" => |o, _| json!(format!("{}/{}", text(o, "roleRef.kind"), text(o, "roleRef.name"))),
@@ -147,7 +152,8 @@ fn first_of<'a>(object: &'a Value, paths: &[&str]) -> &'a str {
 }
 
 fn containers(object: &Value) -> &[Value] {
-    let paths = ["spec.template.spec.containers", "spec.jobTemplate.spec.template.spec.containers", "template.spec.containers", "spec.containers"];
+    let paths =
+        ["spec.template.spec.containers", "spec.jobTemplate.spec.template.spec.containers", "template.spec.containers", "spec.containers"];
     paths.iter().map(|p| list(object, p)).find(|c| !c.is_empty()).unwrap_or_default()
 }
 
@@ -214,7 +220,11 @@ fn hpa_targets(hpa: &Value) -> String {
 }
 
 fn balancer(object: &Value) -> Vec<String> {
-    list(object, "status.loadBalancer.ingress").iter().map(|i| first_of(i, &["ip", "hostname"]).to_owned()).filter(|a| !a.is_empty()).collect()
+    list(object, "status.loadBalancer.ingress")
+        .iter()
+        .map(|i| first_of(i, &["ip", "hostname"]).to_owned())
+        .filter(|a| !a.is_empty())
+        .collect()
 }
 
 fn job_completions(job: &Value) -> String {
@@ -243,14 +253,19 @@ fn job_status(job: &Value) -> &'static str {
 }
 
 fn element_count(object: &Value) -> usize {
-    ["secrets", "webhooks", "spec.drivers", "spec.validations", "status.active"].iter().map(|p| list(object, p).len()).find(|n| *n > 0).unwrap_or(0)
+    ["secrets", "webhooks", "spec.drivers", "spec.validations", "status.active"]
+        .iter()
+        .map(|p| list(object, p).len())
+        .find(|n| *n > 0)
+        .unwrap_or(0)
 }
 
 fn label_selector(object: &Value) -> String {
     let selector = if object["kind"] == "NetworkPolicy" { at(object, "spec.podSelector") } else { at(object, "spec.selector") };
     // Services and replication controllers select by a plain map.
     let is_plain = selector.get("matchLabels").is_none() && selector.get("matchExpressions").is_none();
-    let shown = if is_plain { pairs(selector.as_object()) } else { LabelSelector::from_value(selector).map(|s| s.to_string()).unwrap_or_default() };
+    let shown =
+        if is_plain { pairs(selector.as_object()) } else { LabelSelector::from_value(selector).map(|s| s.to_string()).unwrap_or_default() };
     or(&shown, NONE).to_owned()
 }
 
@@ -313,6 +328,8 @@ fn service_ports(service: &Value) -> String {
 
 fn subjects(binding: &Value, kind: &str) -> String {
     let named = list(binding, "subjects").iter().filter(|s| s["kind"] == kind);
-    let shown = named.map(|s| if kind == "ServiceAccount" { format!("{}/{}", text(s, "namespace"), text(s, "name")) } else { text(s, "name").to_owned() });
+    let shown = named.map(|s| {
+        if kind == "ServiceAccount" { format!("{}/{}", text(s, "namespace"), text(s, "name")) } else { text(s, "name").to_owned() }
+    });
     shown.collect::<Vec<_>>().join(", ")
 }

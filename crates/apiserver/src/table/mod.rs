@@ -56,7 +56,8 @@ pub fn render(resource: &Resource, objects: &[Value], metadata: &Value, include:
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
-            let values: Vec<Value> = cells.iter().zip(&resource.columns).map(|(cell, column)| fill(cell, column, object, resource.is_builtin(), now)).collect();
+            let values: Vec<Value> =
+                cells.iter().zip(&resource.columns).map(|(cell, column)| fill(cell, column, object, resource.is_builtin(), now)).collect();
             let mut row = json!({"cells": values});
             match include {
                 Include::None => {}
@@ -91,7 +92,9 @@ fn shown(value: Option<&Value>, column: &Column, now: Timestamp) -> Value {
     match (column.ty.as_str(), value) {
         (_, None | Some(Value::Null)) if column.ty == "date" => json!("<unknown>"),
         (_, None | Some(Value::Null)) => Value::Null,
-        ("date", Some(at)) => at.as_str().and_then(|t| t.parse::<Timestamp>().ok()).map_or(json!("<invalid>"), |t| json!(durations::since(t, now))),
+        ("date", Some(at)) => {
+            at.as_str().and_then(|t| t.parse::<Timestamp>().ok()).map_or(json!("<invalid>"), |t| json!(durations::since(t, now)))
+        }
         ("string", Some(Value::String(text))) => json!(text),
         ("string", Some(other)) => json!(other.to_string()),
         (_, Some(other)) => other.clone(),

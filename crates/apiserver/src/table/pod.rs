@@ -10,10 +10,13 @@ use super::text::{condition, list, number, text};
 
 /// Returns ready and all containers, restartable init containers included.
 pub fn ready(pod: &Value) -> String {
-    let sidecars: Vec<&str> = list(pod, "spec.initContainers").iter().filter(|c| c["restartPolicy"] == "Always").map(|c| text(c, "name")).collect();
+    let sidecars: Vec<&str> =
+        list(pod, "spec.initContainers").iter().filter(|c| c["restartPolicy"] == "Always").map(|c| text(c, "name")).collect();
     let all = list(pod, "spec.containers").len() + sidecars.len();
-    let containers = list(pod, "status.containerStatuses").iter().filter(|s| s["ready"] == true && s["state"].get("running").is_some()).count();
-    let started = list(pod, "status.initContainerStatuses").iter().filter(|s| s["ready"] == true && sidecars.contains(&text(s, "name"))).count();
+    let containers =
+        list(pod, "status.containerStatuses").iter().filter(|s| s["ready"] == true && s["state"].get("running").is_some()).count();
+    let started =
+        list(pod, "status.initContainerStatuses").iter().filter(|s| s["ready"] == true && sidecars.contains(&text(s, "name"))).count();
     format!("{}/{all}", containers + started)
 }
 

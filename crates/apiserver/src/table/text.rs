@@ -43,7 +43,8 @@ pub fn first_three(parts: &[String], none: &str) -> String {
 
 /// Returns a map as `a=b,c=d`.
 pub fn pairs(map: Option<&Map<String, Value>>) -> String {
-    let pairs: Vec<String> = map.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
+    let pairs: Vec<String> =
+        map.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
     or(&pairs.join(","), NONE).to_owned()
 }
 

@@ -7,7 +7,8 @@ use apimachinery::selector::{FieldSelector, LabelSelector};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::keys::Parts;
+use crate::keys::{self, Parts};
+use crate::registry::Resource;
 
 /// Namespace, name and selectors of a list or watch.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,18 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Returns the narrowest prefix of the keys of all objects of a resource that the filter admits.
+    pub fn prefix(&self, resource: &Resource) -> String {
+        let (group, plural) = (&resource.storage_group, &resource.gvr.resource);
+        match &self.name {
+            Some(name) if !resource.namespaced || !self.namespace.is_empty() => {
+                keys::object(group, plural, &self.namespace, name).to_string()
+            }
+            _ if self.namespace.is_empty() => keys::resource_prefix(group, plural),
+            _ => keys::namespace_prefix(group, plural, &self.namespace),
+        }
+    }
+
     /// Returns whether the key alone rules the object out.
     pub fn admits_key(&self, parts: &Parts<'_>) -> bool {
         (self.namespace.is_empty() || self.namespace == parts.namespace) && self.name.as_ref().is_none_or(|n| n == parts.name)

@@ -8,6 +8,8 @@
 mod event;
 mod filter;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::collections::HashMap;
@@ -18,7 +20,7 @@ use parking_lot::RwLock;
 use store::{Event, Revision};
 
 pub use event::{Told, WatchEvent};
-pub use filter::{Filter, Fields};
+pub use filter::{Fields, Filter};
 pub use stream::{Convert, StreamOptions, stream};
 pub use topic::Subscription;
 use topic::Topic;

@@ -17,20 +17,29 @@ use crate::keys::Parts;
 pub type Delivery = (Told, Arc<WatchEvent>);
 
 /// Watchers of one resource, by where to look for them.
+///
+/// The lock is held to look up and to register, never to deliver. That is enough: the store shows a commit
+/// before it is published, so who registers after a publication looked its watchers up finds it in history.
 #[derive(Default)]
 pub struct Topic(Mutex<State>);
 
+/// Watchers of one place, by id. Who delivers holds on to the list; a change meanwhile makes a copy.
+type Watchers = Arc<Vec<Arc<Watcher>>>;
+
 #[derive(Default)]
 struct State {
-    watchers: HashMap<u64, Watcher>,
-    index: HashMap<Place, Vec<u64>>,
+    everything: Watchers,
+    /// By `namespace/name`; a name in any namespace, or in none, is `/name`.
+    names: HashMap<Box<str>, Watchers>,
+    namespaces: HashMap<Box<str>, Watchers>,
+    /// By key and value.
+    labels: HashMap<Box<str>, HashMap<Box<str>, Watchers>>,
+    count: usize,
     next_id: u64,
-    /// So that labels are only looked at when someone asks for them.
-    label_watchers: usize,
 }
 
 /// Where a watcher stands: the narrowest thing it asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Name(Box<str>),
     Label(Box<str>, Box<str>),
@@ -39,6 +48,7 @@ enum Place {
 }
 
 struct Watcher {
+    id: u64,
     filter: Filter,
     /// Events up to here were replayed from history.
     after: Revision,
@@ -65,102 +75,148 @@ impl Topic {
         let place = place_of(&filter);
         let (sender, receiver) = mpsc::channel(EVENTS_BEHIND_MAX);
         let is_cut_off = Arc::new(AtomicBool::new(false));
-        // While the lock is held no event is published here, so history and what follows join without a gap;
-        // an event that is in both is dropped by its revision.
+        // 1. Most of the history, while others publish.
+        let mut events = store.events_after(prefix, after)?;
+        let read_to = events.last().map_or(after, |event| event.entry.revision);
+        // 2. The rest, and the registration: what is published from here on finds the watcher, and
+        // what is in both is dropped by its revision.
         let mut state = self.0.lock();
         let caught_up_to = store.revision().max(after);
-        let events = store.events_after(prefix, after)?;
+        events.extend(store.events_after(prefix, read_to)?);
+        let id = state.next_id;
+        let watcher = Arc::new(Watcher { id, filter, after: caught_up_to, sender, is_cut_off: is_cut_off.clone() });
+        state.add(&place, watcher.clone());
+        drop(state);
         let history = events.into_iter().filter(|e| e.entry.revision <= caught_up_to);
         let history = history
-            .filter(|e| crate::keys::parts(&e.entry.key).is_some_and(|parts| filter.admits_key(&parts)))
-            .filter_map(|event| deliver(&filter, &Arc::new(WatchEvent::new(event))))
+            .filter(|e| crate::keys::parts(&e.entry.key).is_some_and(|parts| watcher.filter.admits_key(&parts)))
+            .filter_map(|event| deliver(&watcher.filter, &Arc::new(WatchEvent::new(event))))
             .collect();
-        let watcher = Watcher { filter, after: caught_up_to, sender, is_cut_off: is_cut_off.clone() };
-        let id = state.add(place.clone(), watcher);
-        drop(state);
         Ok(Subscription { history, receiver, caught_up_to, is_cut_off, topic: self.clone(), id, place })
     }
 
     /// Hands an event to the watchers it may concern.
     pub fn publish(&self, event: &Arc<Event>, parts: &Parts<'_>) {
-        let mut state = self.0.lock();
-        if state.watchers.is_empty() {
+        let Some((shared, places)) = self.concerned(event, parts) else { return };
+        let mut cut_off = Vec::new();
+        for watcher in places.iter().flat_map(|watchers| watchers.iter()) {
+            if !watcher.hand(&shared, parts) {
+                cut_off.push((place_of(&watcher.filter), watcher.id));
+            }
+        }
+        if cut_off.is_empty() {
             return;
         }
-        let shared = Arc::new(WatchEvent::new(event.clone()));
-        let mut cut_off = Vec::new();
-        for id in state.concerned(&shared, parts) {
-            let Some(watcher) = state.watchers.get(&id) else { continue };
-            if shared.revision() <= watcher.after || !watcher.filter.admits_key(parts) {
-                continue;
-            }
-            if let Some(delivery) = deliver(&watcher.filter, &shared)
-                && watcher.sender.try_send(delivery).is_err()
-            {
-                watcher.is_cut_off.store(true, Ordering::Release);
-                cut_off.push((place_of(&watcher.filter), id));
-            }
-        }
+        drop(places);
         // Without its sender the watcher ends after what is queued; it cannot miss that it was cut off.
-        for (place, id) in cut_off {
-            state.remove(&place, id);
+        let mut state = self.0.lock();
+        cut_off.iter().for_each(|(place, id)| state.remove(place, *id));
+    }
+
+    /// Returns the lists of watchers that an event may concern, unless there are none.
+    fn concerned(&self, event: &Arc<Event>, parts: &Parts<'_>) -> Option<(Arc<WatchEvent>, Vec<Watchers>)> {
+        let state = self.0.lock();
+        if state.count == 0 {
+            return None;
         }
+        let shared = Arc::new(WatchEvent::new(event.clone()));
+        let places = state.concerned(&shared, parts);
+        (!places.is_empty()).then_some((shared, places))
     }
 
     pub fn count(&self) -> usize {
-        self.0.lock().watchers.len()
+        self.0.lock().count
+    }
+}
+
+impl Watcher {
+    /// Queues the event if it concerns the watcher; returns whether there was room.
+    fn hand(&self, event: &Arc<WatchEvent>, parts: &Parts<'_>) -> bool {
+        if event.revision() <= self.after || !self.filter.admits_key(parts) {
+            return true;
+        }
+        let has_room = deliver(&self.filter, event).is_none_or(|delivery| self.sender.try_send(delivery).is_ok());
+        if !has_room {
+            self.is_cut_off.store(true, Ordering::Release);
+        }
+        has_room
     }
 }
 
 impl State {
-    fn concerned(&self, event: &WatchEvent, parts: &Parts<'_>) -> Vec<u64> {
+    fn concerned(&self, event: &WatchEvent, parts: &Parts<'_>) -> Vec<Watchers> {
+        let key = &*event.event.entry.key;
         let mut found = Vec::new();
-        let mut at = |place: &Place| {
-            if let Some(ids) = self.index.get(place) {
-                found.extend_from_slice(ids);
+        found.extend((!self.everything.is_empty()).then(|| self.everything.clone()));
+        if !self.names.is_empty() {
+            found.extend(self.names.get(&key[parts.topic.len()..]).cloned());
+            if !parts.namespace.is_empty() {
+                found.extend(self.names.get(&key[key.len() - parts.name.len() - 1..]).cloned());
             }
-        };
-        at(&Place::Everything);
-        at(&Place::Name(parts.name.into()));
-        if !parts.namespace.is_empty() {
-            at(&Place::Namespace(parts.namespace.into()));
         }
-        if self.label_watchers > 0 {
+        found.extend(self.namespaces.get(parts.namespace).cloned());
+        // Labels are only looked at when someone asks for them.
+        if !self.labels.is_empty() {
             let now = &event.now().labels;
             let gone = event.before().into_iter().flat_map(|b| b.labels.iter()).filter(|(k, v)| now.get(*k) != Some(*v));
-            for (key, value) in now.iter().chain(gone) {
-                at(&Place::Label(key.as_str().into(), value.as_str().into()));
-            }
+            found.extend(now.iter().chain(gone).filter_map(|(key, value)| self.labels.get(&**key)?.get(&**value)).cloned());
         }
         found
     }
 
-    fn add(&mut self, place: Place, watcher: Watcher) -> u64 {
-        let id = self.next_id;
+    fn add(&mut self, place: &Place, watcher: Arc<Watcher>) {
         self.next_id += 1;
-        self.label_watchers += usize::from(matches!(place, Place::Label(..)));
-        self.watchers.insert(id, watcher);
-        self.index.entry(place).or_default().push(id);
-        id
+        self.count += 1;
+        let watchers = match place {
+            Place::Everything => &mut self.everything,
+            Place::Name(name) => self.names.entry(name.clone()).or_default(),
+            Place::Namespace(namespace) => self.namespaces.entry(namespace.clone()).or_default(),
+            Place::Label(key, value) => self.labels.entry(key.clone()).or_default().entry(value.clone()).or_default(),
+        };
+        // Ids only grow, so the list stays sorted.
+        Arc::make_mut(watchers).push(watcher);
     }
 
+    /// Removes a watcher, if it is there.
     fn remove(&mut self, place: &Place, id: u64) {
-        if self.watchers.remove(&id).is_none() {
-            return;
-        }
-        self.label_watchers -= usize::from(matches!(place, Place::Label(..)));
-        if let Some(ids) = self.index.get_mut(place) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.index.remove(place);
+        let was_there = match place {
+            Place::Everything => take(&mut self.everything, id),
+            Place::Name(name) => remove_from(&mut self.names, name, id),
+            Place::Namespace(namespace) => remove_from(&mut self.namespaces, namespace, id),
+            Place::Label(key, value) => {
+                let Some(values) = self.labels.get_mut(key) else { return };
+                let was_there = remove_from(values, value, id);
+                if values.is_empty() {
+                    self.labels.remove(key);
+                }
+                was_there
             }
-        }
+        };
+        self.count -= usize::from(was_there);
     }
+}
+
+fn remove_from(places: &mut HashMap<Box<str>, Watchers>, place: &str, id: u64) -> bool {
+    let Some(watchers) = places.get_mut(place) else { return false };
+    let was_there = take(watchers, id);
+    if watchers.is_empty() {
+        places.remove(place);
+    }
+    was_there
+}
+
+/// Removes a watcher; returns whether it was there.
+fn take(watchers: &mut Watchers, id: u64) -> bool {
+    let found = watchers.binary_search_by_key(&id, |watcher| watcher.id);
+    if let Ok(index) = found {
+        Arc::make_mut(watchers).remove(index);
+    }
+    found.is_ok()
 }
 
 fn place_of(filter: &Filter) -> Place {
     if let Some(name) = &filter.name {
-        return Place::Name(name.as_str().into());
+        return Place::Name(format!("{}/{name}", filter.namespace).into());
     }
     if let Some((key, value)) = filter.labels.as_ref().and_then(|l| l.exact()) {
         return Place::Label(key.into(), value.into());

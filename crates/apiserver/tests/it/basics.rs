@@ -38,7 +38,10 @@ async fn an_object_lives_from_create_to_delete() {
     let api = with_namespace(&server).await;
     let created = api.create(&PostParams::default(), &config_map("a", "1")).await.expect("created");
     assert!(created.metadata.uid.is_some() && created.metadata.creation_timestamp.is_some());
-    assert_eq!(code(api.create(&PostParams::default(), &config_map("a", "1")).await.expect_err("a second one")), (409, "AlreadyExists".into()));
+    assert_eq!(
+        code(api.create(&PostParams::default(), &config_map("a", "1")).await.expect_err("a second one")),
+        (409, "AlreadyExists".into())
+    );
 
     let mut changed = created.clone();
     changed.data = Some([("key".to_owned(), "2".to_owned())].into());
@@ -107,7 +110,9 @@ async fn kube_rs_watches_by_list_and_by_streaming_list() {
     let server = support::start().await;
     let api = with_namespace(&server).await;
     api.create(&PostParams::default(), &config_map("a", "1")).await.expect("created");
-    for (round, config) in [watcher::Config::default().labels("app"), watcher::Config::default().labels("app").streaming_lists()].into_iter().enumerate() {
+    for (round, config) in
+        [watcher::Config::default().labels("app"), watcher::Config::default().labels("app").streaming_lists()].into_iter().enumerate()
+    {
         let mut events = watcher::watcher(api.clone(), config).applied_objects().boxed();
         let first = events.next().await.expect("an event").expect("an object");
         assert_eq!(first.metadata.name.as_deref(), Some("a"));
@@ -149,7 +154,10 @@ async fn a_definition_is_served_and_its_objects_are_pruned_defaulted_and_checked
 
     let patch = Patch::Merge(json!({"spec": {"lanes": 9}, "status": {"open": true}}));
     let status = api.patch_status("one", &PatchParams::default(), &patch).await.expect("patched");
-    assert_eq!((&status.data["spec"]["lanes"], &status.data["status"]["open"], status.metadata.generation), (&json!(2), &json!(true), Some(1)));
+    assert_eq!(
+        (&status.data["spec"]["lanes"], &status.data["status"]["open"], status.metadata.generation),
+        (&json!(2), &json!(true), Some(1))
+    );
     let main = api.patch("one", &PatchParams::default(), &patch).await.expect("patched");
     assert_eq!((&main.data["spec"]["lanes"], main.metadata.generation), (&json!(9), Some(2)));
 

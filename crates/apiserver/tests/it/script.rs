@@ -178,7 +178,11 @@ fn check(arguments: &str, step: &Step, output: &Output) -> Result<(), String> {
 
 /// Columns are as wide as their longest value: spaces in a row count as one.
 fn squeeze(text: &str) -> String {
-    text.split_inclusive('\n').map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect::<String>().trim_end().to_owned()
+    text.split_inclusive('\n')
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// A command that goes on.

@@ -13,6 +13,7 @@ pub struct Server {
     pub admin: kube::Client,
     pub ca: Arc<pki::Authority>,
     pub clock: Clock,
+    tokens: Arc<pki::token::Signer>,
 }
 
 /// What the administrator's token is over TLS.
@@ -28,11 +29,12 @@ pub async fn start_on(store: Arc<dyn store::Store>) -> Server {
     let runtime = Runtime::new(clock.clone());
     let ca = Arc::new(pki::Authority::create("test", clock.now(), SignedDuration::from_hours(24)).expect("a CA"));
     let key = pki::Key::generate().expect("a key");
+    let tokens = Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &key).expect("a signer"));
     let options = Options {
         store,
         runtime,
         ca: ca.clone(),
-        tokens: Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &key).expect("a signer")),
+        tokens: tokens.clone(),
         static_tokens: vec![(TOKEN.into(), UserInfo::admin("admin"))],
         admission: Vec::new(),
         routes: Vec::new(),
@@ -44,7 +46,7 @@ pub async fn start_on(store: Arc<dyn store::Store>) -> Server {
     };
     let api = ApiServer::new(options).await.expect("a server");
     let admin = api.client(UserInfo::admin("admin"));
-    Server { api, admin, ca, clock }
+    Server { api, admin, ca, clock, tokens }
 }
 
 impl Server {
@@ -56,6 +58,25 @@ impl Server {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = self.api.serve(listener, tls).expect("a listener");
         kubeconfig(&format!("https://{address}"), &self.ca, TOKEN)
+    }
+}
+
+impl Server {
+    /// Returns a token of a service account of `shop` that was good until an hour ago.
+    pub fn expired_token(&self, account: &str) -> String {
+        let until = self.clock.now().as_second() - 3600;
+        let name = pki::token::Reference { name: account.into(), uid: "u".into() };
+        let claims = pki::token::Claims {
+            iss: self.tokens.issuer().into(),
+            sub: format!("system:serviceaccount:shop:{account}"),
+            aud: vec![self.tokens.issuer().into()],
+            exp: until,
+            iat: until - 3600,
+            nbf: until - 3600,
+            jti: "j".into(),
+            kubernetes: pki::token::Bound { namespace: "shop".into(), serviceaccount: name, pod: None, secret: None },
+        };
+        self.tokens.sign(&claims).expect("a token")
     }
 }
 

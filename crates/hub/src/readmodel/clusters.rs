@@ -101,7 +101,9 @@ async fn all(shared: &Shared, kind: Kind, clusters: &[String]) -> Result<Vec<Row
 }
 
 fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow {
-    let condition = conditions::find(cluster.conditions(), condition::AVAILABLE);
+    // Two clusters under one name: what the lease says may be the other one's.
+    let claimed = conditions::find(cluster.conditions(), condition::IDENTITY_UNIQUE).filter(|c| c.status == "False");
+    let condition = claimed.or(conditions::find(cluster.conditions(), condition::AVAILABLE));
     let beat = shared.ctx.last_seen(name(cluster));
     let version = cluster.status.as_ref().and_then(|s| s.version.as_ref()).map(|v| v.kubernetes.clone());
     ClusterRow {
@@ -109,7 +111,7 @@ fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow
         uid: recorded_uid(cluster).unwrap_or_default().to_owned(),
         labels: cluster.metadata.labels.clone().unwrap_or_default(),
         is_accepted: cluster.spec.hub_accepts_client,
-        available: condition.map(|c| c.status.clone()).unwrap_or_default(),
+        available: if claimed.is_some() { "Unknown".to_owned() } else { condition.map(|c| c.status.clone()).unwrap_or_default() },
         available_since: condition.map(|c| c.last_transition_time.0),
         available_reason: condition.map(|c| c.reason.clone()).unwrap_or_default(),
         last_seen: beat.max(known.last_received),

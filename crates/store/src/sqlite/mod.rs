@@ -186,7 +186,7 @@ impl Store for SqliteStore {
     }
 
     fn range(&self, range: Range<'_>) -> Result<Page, Error> {
-        self.shared.state.read().range(range)
+        self.shared.range(range)
     }
 
     fn count(&self, prefix: &str) -> usize {

@@ -38,6 +38,8 @@ suite! {
     compaction_forgets_only_history
     compaction_of_the_future_is_refused
     events_can_be_resumed_from_any_retained_revision
+    a_narrow_prefix_gives_what_filtering_gives
+    long_lists_show_one_revision
     subscribers_see_every_commit_in_order
     concurrent_writers_of_one_key_do_not_lose_updates
     a_panicking_subscriber_harms_nobody
@@ -196,6 +198,55 @@ async fn events_can_be_resumed_from_any_retained_revision(store: Arc<dyn Store>)
         let events = store.events_after("", after).unwrap();
         assert_eq!(events.iter().map(|event| event.entry.revision).collect::<Vec<_>>(), (after + 1..=4).collect::<Vec<_>>());
     }
+}
+
+async fn a_narrow_prefix_gives_what_filtering_gives(store: Arc<dyn Store>) {
+    for n in 0..200_u32 {
+        let key = format!("/{}/{}", n % 3, n % 7);
+        let write = if n % 5 == 4 { delete(&key, Expect::Anything) } else { set(&key, n.to_string()) };
+        // Some deletions find nothing.
+        let _ = store.write(write).await;
+    }
+    store.compact(20).await.unwrap();
+    let newest = store.revision();
+    for after in [20, 21, newest / 2, newest - 3, newest] {
+        let all = store.events_after("", after).unwrap();
+        assert_eq!(all.len() as u64, newest - after);
+        for prefix in ["/", "/1/", "/1/4", "/2/6", "/none/"] {
+            let expected: Vec<_> = all.iter().filter(|event| event.entry.key.starts_with(prefix)).cloned().collect();
+            assert_eq!(store.events_after(prefix, after).unwrap(), expected, "{prefix} after {after}");
+        }
+    }
+}
+
+async fn long_lists_show_one_revision(store: Arc<dyn Store>) {
+    const KEYS: usize = 3_000;
+    for batch in 0..3 {
+        let writes = (0..KEYS / 3).map(|n| store.write(set(&format!("k{:05}", n * 3 + batch), "first")));
+        assert!(join_all(writes).await.iter().all(Result::is_ok));
+    }
+    let before = store.revision();
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for n in 0..500 {
+                store.write(set(&format!("k{:05}", n * 6), "second")).await.unwrap();
+                store.write(set(&format!("k{:05}", KEYS - 1 - n), "second")).await.unwrap();
+            }
+        }
+    });
+    while !writer.is_finished() {
+        let page = store.range(Range { prefix: "k", ..Range::default() }).unwrap();
+        assert_eq!((page.entries.len(), page.remaining), (KEYS, 0));
+        assert!(page.entries.iter().all(|entry| entry.revision <= page.revision));
+        let newest = page.entries.iter().map(|entry| entry.revision).max();
+        assert_eq!(newest, Some(page.revision), "the page shows the write that made its revision");
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+    let page = store.range(Range { prefix: "k", at: Some(before), limit: 1_000, ..Range::default() }).unwrap();
+    assert_eq!((page.entries.len(), page.remaining), (1_000, 2_000));
+    assert!(page.entries.iter().all(|entry| entry.value == "first"));
 }
 
 async fn subscribers_see_every_commit_in_order(store: Arc<dyn Store>) {

@@ -169,7 +169,7 @@ pub fn check_records(history: &History, records: &[Record]) -> Counts {
             }
             _ => false,
         });
-        assert!(is_explained, "nobody wrote {:?} at {}: {}", version.key, version.revision, version.object);
+        assert!(is_explained, "nobody wrote {:?} {:?} at {}: {}", version.kind, version.key, version.revision, version.object);
     }
     counts
 }

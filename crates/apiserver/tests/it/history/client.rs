@@ -193,6 +193,7 @@ impl Client {
     async fn put(&mut self, key: &Key, stamp: &str, manager: &str) -> (Op, Answer) {
         let (seen, base) = self.seen.get(key).cloned().unwrap_or_default();
         let (mut labels, mut values) = (base.labels.clone(), base.values.clone());
+        labels.insert("app".into(), "history".into());
         if self.random.chance(50) {
             labels = self.random.labels();
         }

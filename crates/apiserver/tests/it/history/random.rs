@@ -30,8 +30,9 @@ impl Random {
         Key { kind: self.pick(&KINDS), namespace: self.pick(&NAMESPACES).into(), name: self.pick(&NAMES).into() }
     }
 
+    /// Returns some of the contested labels, and one that is always the same: who owns an empty map is not modelled.
     pub fn labels(&mut self) -> Texts {
-        let mut labels = Texts::new();
+        let mut labels = Texts::from([("app".into(), "history".into())]);
         if self.chance(80) {
             labels.insert("color".into(), self.pick(&["red", "green", "blue"]).into());
         }

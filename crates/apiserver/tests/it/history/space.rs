@@ -46,11 +46,7 @@ impl Kind {
 
     /// Returns an object with these contents.
     pub fn object(self, key: &Key, labels: &Texts, values: &Texts) -> Value {
-        let mut metadata = json!({"namespace": key.namespace, "name": key.name});
-        // Who applies an empty map owns the map itself, which the model does not know.
-        if !labels.is_empty() {
-            metadata["labels"] = json!(labels);
-        }
+        let metadata = json!({"namespace": key.namespace, "name": key.name, "labels": labels});
         match self {
             Kind::ConfigMap => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": values}),
             Kind::Gadget => {
