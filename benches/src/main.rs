@@ -2,6 +2,7 @@
 //!
 //! Each prints what it did and one `name: figure` per line, so that a figure can be found by its name.
 
+mod agent;
 mod records;
 mod report;
 mod store;
@@ -10,6 +11,7 @@ use anyhow::bail;
 
 const USAGE: &str = "usage: cargo run --release -p bench -- <what> [directory]
 
+  agent      memory of the agent with ten workloads (needs the agent built)
   store      durable, lazy and in-memory writes, memory per object, opening
   records    intake of report streams, queries of the read model
 
@@ -21,6 +23,7 @@ fn main() -> anyhow::Result<()> {
     let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.first().map(String::as_str) {
+        Some("agent") => runtime.block_on(agent::run(directory.path())),
         Some("store") => runtime.block_on(store::run(directory.path())),
         Some("records") => runtime.block_on(records::run(directory.path())),
         _ => bail!("{USAGE}"),
