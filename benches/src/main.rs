@@ -2,6 +2,7 @@
 //!
 //! Each prints what it did and one `name: figure` per line, so that a figure can be found by its name.
 
+mod agent;
 mod apiserver;
 mod child;
 mod records;
@@ -15,6 +16,7 @@ use anyhow::bail;
 
 const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] [directory]
 
+  agent      memory of the agent with ten workloads (needs the agent built)
   apiserver  creates over TLS, memory (needs wrk)
   store      durable, lazy and in-memory writes, memory per object, opening
   records    intake of report streams, queries of the read model
@@ -33,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     }
     let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     match what {
+        "agent" => runtime.block_on(agent::run(directory.path())),
         "apiserver" => runtime.block_on(apiserver::run(directory.path())),
         "store" => runtime.block_on(store::run(directory.path())),
         "records" => runtime.block_on(records::run(directory.path())),

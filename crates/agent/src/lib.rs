@@ -16,6 +16,7 @@ pub mod inventory;
 pub mod notices;
 pub mod registration;
 pub mod report;
+mod served;
 mod session;
 mod skew;
 mod state;

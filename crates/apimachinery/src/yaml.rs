@@ -30,8 +30,39 @@ pub enum DuplicateKeys {
 
 /// Text that is no YAML, or beyond a budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("error converting YAML to JSON: yaml: {0}")]
-pub struct YamlError(String);
+#[error("error converting YAML to JSON: yaml: {text}")]
+pub struct YamlError {
+    text: String,
+    /// The same without its place.
+    what: String,
+    line: Option<usize>,
+}
+
+impl YamlError {
+    fn new(text: String) -> Self {
+        Self { what: text.clone(), text, line: None }
+    }
+
+    fn of(error: serde_saphyr::Error) -> Self {
+        let text = refusal(&error.to_string());
+        let plain = error.without_snippet();
+        let line = plain.location().and_then(|at| usize::try_from(at.line()).ok());
+        let said = refusal(&plain.to_string());
+        // The text ends with its own position.
+        let what = said.split(" at line ").next().unwrap_or(&said).to_owned();
+        Self { text, what, line }
+    }
+
+    /// Returns what is wrong, without where.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Returns the line it is at, if that is known; the first is 1.
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+}
 
 /// Reads one document; an empty one is `null`.
 pub fn from_str(text: &str, duplicates: DuplicateKeys) -> Result<Value, YamlError> {
@@ -39,21 +70,20 @@ pub fn from_str(text: &str, duplicates: DuplicateKeys) -> Result<Value, YamlErro
     match documents.len() {
         0 => Ok(Value::Null),
         1 => Ok(documents.remove(0)),
-        count => Err(YamlError(format!("one document is expected, not {count}"))),
+        count => Err(YamlError::new(format!("one document is expected, not {count}"))),
     }
 }
 
 /// Reads all documents of `text` but the empty ones.
 pub fn from_str_many(text: &str, duplicates: DuplicateKeys) -> Result<Vec<Value>, YamlError> {
     if text.len() > BYTES_MAX {
-        return Err(YamlError(format!("the text has {} bytes, at most {BYTES_MAX} are read", text.len())));
+        return Err(YamlError::new(format!("the text has {} bytes, at most {BYTES_MAX} are read", text.len())));
     }
-    let documents: Vec<Document> =
-        serde_saphyr::from_multiple_with_options(text, options(duplicates)).map_err(|error| YamlError(refusal(&error.to_string())))?;
+    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options(duplicates)).map_err(YamlError::of)?;
     let mut values = Vec::with_capacity(documents.len());
     for Document(value, repeated) in documents {
         if let (Some(key), DuplicateKeys::Refuse) = (repeated, duplicates) {
-            return Err(YamlError(format!("key {key:?} already set in map")));
+            return Err(YamlError::new(format!("key {key:?} already set in map")));
         }
         if !value.is_null() {
             values.push(value);

@@ -70,10 +70,6 @@ const SAME: &[(&str, [&str; 2], [&str; 2])] = &[
     ("SelfSubjectReview", ["authentication.k8s.io", "v1"], ["authentication.k8s.io", "v1beta1"]),
 ];
 
-fn key(kind: &str, [group, version]: &[&str; 2]) -> (String, String, String) {
-    (group.to_string(), version.to_string(), kind.to_owned())
-}
-
 fn build() -> Table {
     let definitions = blob::definitions();
     let resolved = resolve::resolve(&definitions);
@@ -86,9 +82,11 @@ fn build() -> Table {
         }
         table.schemas.insert(name, schema);
     }
-    for (kind, defined, served) in SAME {
-        let definition = table.kinds[&key(kind, defined)];
-        table.kinds.insert(key(kind, served), definition);
+    for (kind, [group, version], [served_group, served_version]) in SAME {
+        let found = table.kind(group, version, kind).expect("the kinds of SAME are defined");
+        let (definition, schema) = (found.definition, found.schema.clone());
+        let same = Kind { group: (*served_group).to_owned(), version: (*served_version).to_owned(), definition, schema };
+        table.kinds.entry((*kind).to_owned()).or_default().push(same);
     }
     for row in rows::all() {
         let found = table.kind(row.group, row.version, row.kind).expect("a test goes through every row");

@@ -33,14 +33,19 @@ const CHUNK_BYTES: usize = 64 << 10;
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(300);
 const PROGRAMS_MAX: usize = 16;
 
+/// Told of a repository (its path below the root, such as `team/app.git`) after a push to it. It must not block.
+pub type OnPush = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What is served and to whom.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Bare repositories stand below; `/team/app.git` is `<root>/team/app.git`.
     pub root: PathBuf,
     pub is_push_allowed: bool,
     /// Basic authentication, if set.
     pub login: Option<Login>,
+    /// A hint: a pusher who hangs up before the answer is not told of.
+    pub on_push: Option<OnPush>,
 }
 
 /// The bridge; cheap to clone.
@@ -92,6 +97,7 @@ impl GitHttp {
         B::Error: Into<BoxError> + Send,
     {
         let permit = self.programs.clone().acquire_owned().await?;
+        let pushed = self.pushed(&request);
         let mut child = self.command(&request).spawn()?;
         let stdin = child.stdin.take().ok_or("no standard input")?;
         let mut stdout = child.stdout.take().ok_or("no standard output")?;
@@ -99,7 +105,15 @@ impl GitHttp {
         tokio::spawn(feed(request.into_body(), stdin));
         let (head, first) = read_head(&mut stdout).await?;
         let response = response_of(&head)?;
-        Ok(response.body(stream(child, stdout, first, permit))?)
+        Ok(response.body(stream(Output { child, stdout, first, _permit: permit, pushed }))?)
+    }
+
+    /// Returns what to do when a request has succeeded, if it is a push.
+    fn pushed<B>(&self, request: &Request<B>) -> Option<Box<dyn FnOnce() + Send>> {
+        let on_push = self.options.on_push.clone()?;
+        let path = request.uri().path().trim_start_matches('/');
+        let repository = path.strip_suffix("/git-receive-pack").filter(|_| request.method() == http::Method::POST)?.to_owned();
+        Some(Box::new(move || on_push(&repository)))
     }
 
     fn command<B>(&self, request: &Request<B>) -> Command {
@@ -183,20 +197,33 @@ fn response_of(head: &[u8]) -> Result<http::response::Builder, BoxError> {
     Ok(response)
 }
 
+/// A running program's answer.
+struct Output {
+    child: Child,
+    stdout: ChildStdout,
+    /// What came with the headers.
+    first: Bytes,
+    _permit: tokio::sync::OwnedSemaphorePermit,
+    pushed: Option<Box<dyn FnOnce() + Send>>,
+}
+
 /// The rest of the program's output; the program ends with the body, or when nobody reads it any more.
-fn stream(child: Child, stdout: ChildStdout, first: Bytes, permit: tokio::sync::OwnedSemaphorePermit) -> Body {
-    let state = (child, stdout, Some(first).filter(|f| !f.is_empty()), permit);
-    let chunks = futures::stream::try_unfold(state, |(mut child, mut stdout, first, permit)| async move {
-        if let Some(first) = first {
-            return Ok(Some((http_body::Frame::data(first), (child, stdout, None, permit))));
+fn stream(output: Output) -> Body {
+    let chunks = futures::stream::try_unfold(output, |mut output| async move {
+        let first = std::mem::take(&mut output.first);
+        if !first.is_empty() {
+            return Ok(Some((http_body::Frame::data(first), output)));
         }
         let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-        match stdout.read_buf(&mut chunk).await? {
+        match output.stdout.read_buf(&mut chunk).await? {
             0 => {
-                child.wait().await?;
+                let status = output.child.wait().await?;
+                if let Some(pushed) = output.pushed.take().filter(|_| status.success()) {
+                    pushed();
+                }
                 Ok::<_, BoxError>(None)
             }
-            _ => Ok(Some((http_body::Frame::data(chunk.freeze()), (child, stdout, None, permit)))),
+            _ => Ok(Some((http_body::Frame::data(chunk.freeze()), output))),
         }
     });
     StreamBody::new(chunks).boxed_unsync()

@@ -5,7 +5,7 @@ use std::fmt;
 
 use kinds::{Health, HealthStatus};
 
-use crate::options::has_compare_option;
+use crate::options::{SyncOptions, has_compare_option};
 use crate::{Key, Live, Target, Verdict, hook};
 
 /// How a resource, or the whole Application, stands to Git.
@@ -38,6 +38,8 @@ pub struct Resource {
     pub is_hook: bool,
     /// Whether it is live but not in Git.
     pub requires_pruning: bool,
+    /// Whether its deletion waits for a person's word.
+    pub requires_confirmation: bool,
     pub wave: i64,
     pub health: Option<Health>,
     /// Whether the Application's health minds it.
@@ -110,6 +112,7 @@ fn of_target(target: &Target, live: Option<&Live>, verdict: &Verdict) -> Resourc
         counts: is_managed,
         is_hook: target.is_hook(),
         requires_pruning: false,
+        requires_confirmation: requires_confirmation(annotations),
         wave: target.wave(),
         health,
         health_counts: is_managed && annotations[api::argo::annotation::IGNORE_HEALTHCHECK] != "true",
@@ -120,6 +123,11 @@ fn of_target(target: &Target, live: Option<&Live>, verdict: &Verdict) -> Resourc
             Verdict::Same | Verdict::Unasked => String::new(),
         },
     }
+}
+
+fn requires_confirmation(annotations: &serde_json::Value) -> bool {
+    let own = SyncOptions::default().with_annotations(annotations);
+    own.is("Prune", "confirm") || own.is("Delete", "confirm")
 }
 
 /// A live object that is not in Git (any more).
@@ -133,6 +141,7 @@ fn of_extra(live: &Live) -> Resource {
         counts: !is_hook && !has_compare_option(annotations, "IgnoreExtraneous"),
         is_hook,
         requires_pruning: !is_hook,
+        requires_confirmation: requires_confirmation(annotations),
         wave: hook::wave(annotations),
         health: live.health.clone(),
         health_counts: !is_hook && annotations[api::argo::annotation::IGNORE_HEALTHCHECK] != "true",

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::argo::{Application, finalizer};
+use jiff::Timestamp;
+
+use crate::confirm;
 
 use crate::options::SyncOptions;
 use crate::{Action, Group, Key, Live, Propagation, hook};
@@ -12,6 +15,8 @@ use crate::{Action, Group, Key, Live, Propagation, hook};
 pub enum Deletion {
     /// Delete these, then look again when they are gone.
     Prune { groups: Vec<Group>, message: String },
+    /// A person must agree first; the text says how.
+    Confirm { message: String },
     /// Nothing is left: remove our finalizers.
     Release,
 }
@@ -40,6 +45,12 @@ pub fn deletion(app: &Application, instance: &str, live: &BTreeMap<Key, Live>) -
     };
     let mut left: Vec<&Live> = live.values().filter(goes).collect();
     let Some(wave) = left.iter().map(|l| hook::wave(&l.annotations)).max() else { return Deletion::Release };
+    let needs_word: Vec<&&Live> = left.iter().filter(|l| options.with_annotations(&l.annotations).is("Delete", "confirm")).collect();
+    let deleted_at = app.metadata.deletion_timestamp.as_ref().map_or(Timestamp::MAX, |at| at.0);
+    if let Some(first) = needs_word.first().filter(|_| confirm::approved_at(app).is_none_or(|at| at.as_second() < deleted_at.as_second())) {
+        let more = if needs_word.len() > 1 { format!(" and {} more", needs_word.len() - 1) } else { String::new() };
+        return Deletion::Confirm { message: confirm::waiting("deletion", &format!("{}{more}", first.key)) };
+    }
     let message = format!("deleting {} resources", left.len());
     left.retain(|l| hook::wave(&l.annotations) == wave);
     left.sort_by_key(|l| std::cmp::Reverse(kinds::order::sync_rank(&l.key.kind)));

@@ -10,6 +10,7 @@
 
 mod auto;
 mod compare;
+mod confirm;
 mod delete;
 mod diff;
 mod engine;
@@ -25,6 +26,7 @@ mod status;
 mod target;
 mod task;
 mod unsupported;
+mod words;
 
 pub use compare::{Comparison, Resource, SyncCode, compare};
 pub use delete::{Deletion, deletion};

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use kinds::HealthStatus;
 use serde_json::{Value, json};
 
+use crate::confirm;
 use crate::hook::DeletePolicy;
 use crate::task::{Task, is_partial};
 use crate::{Key, Live, Verdict};
@@ -108,6 +109,8 @@ pub(crate) struct Inputs<'a> {
     pub now: Timestamp,
     /// The Application's namespace object, if it is to be made.
     pub namespace: Option<Value>,
+    /// When a person last said that what asks for it may be deleted.
+    pub approved_at: Option<Timestamp>,
 }
 
 impl Step {
@@ -118,7 +121,7 @@ impl Step {
 
 /// Decides one step.
 pub(crate) fn step(inputs: Inputs<'_>) -> Step {
-    let Inputs { mut tasks, mut state, verdicts, now, namespace } = inputs;
+    let Inputs { mut tasks, mut state, verdicts, now, namespace, approved_at } = inputs;
     let prunes = state.operation.sync.as_ref().is_some_and(|s| s.prune);
     let is_first = state.sync_result.as_ref().is_none_or(|r| r.resources.is_empty());
     // 1. Everything must be acceptable before anything is touched.
@@ -157,7 +160,15 @@ pub(crate) fn step(inputs: Inputs<'_>) -> Step {
         finish(&mut state, phase_word::SUCCEEDED, "successfully synced (no more tasks)", now);
         return Step::keep(state, cleanup);
     }
-    // 6. The next wave.
+    // 6. A person's word, if a prune asks for one: the whole sync waits, as in Argo CD.
+    let is_approved = state.started_at.as_ref().is_some_and(|begun| approved_at.is_some_and(|at| at.as_second() >= begun.0.as_second()));
+    let unconfirmed: Vec<&Key> =
+        tasks.iter().filter(|t| prunes && t.is_prune() && t.options.is("Prune", "confirm")).map(|t| &t.key).collect();
+    if let Some(first) = unconfirmed.first().filter(|_| !is_approved) {
+        state.message = confirm::waiting("pruning", &format!("{first}{}", and_more(unconfirmed.len())));
+        return Step::keep(state, Vec::new());
+    }
+    // 7. The next wave.
     let current = tasks[0].group();
     let more = tasks.iter().any(|t| t.group() != current || t.is_hook) || !cleanup.is_empty();
     tasks.retain(|t| t.group() == current);

@@ -3,6 +3,8 @@
 use api::argo::annotation::{COMPARE_OPTIONS, SYNC_OPTIONS};
 use serde_json::Value;
 
+const HELM_POLICY: &str = "helm.sh/resource-policy";
+
 /// The words in effect for one resource, or for the Application as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SyncOptions {
@@ -18,7 +20,10 @@ impl SyncOptions {
     /// Returns these with a resource's own after them.
     pub fn with_annotations(&self, annotations: &Value) -> Self {
         let own = annotations[SYNC_OPTIONS].as_str().unwrap_or_default();
-        let words = self.words.iter().map(String::as_str).chain(own.split(','));
+        // Helm's word for the same, as Argo CD heeds it.
+        let is_kept = annotations[HELM_POLICY].as_str().is_some_and(|word| word.trim() == "keep");
+        let kept: &[&str] = if is_kept { &["Prune=false", "Delete=false"] } else { &[] };
+        let words = self.words.iter().map(String::as_str).chain(kept.iter().copied()).chain(own.split(','));
         Self::new(words)
     }
 
@@ -51,5 +56,6 @@ mod tests {
             (Some("true"), Some("false"), Some("true"), None)
         );
         assert!(app.is("Replace", "false"));
+        assert!(app.with_annotations(&json!({HELM_POLICY: "keep"})).is("Delete", "false"));
     }
 }

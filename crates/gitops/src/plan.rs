@@ -11,10 +11,12 @@ use kinds::{Health, HealthStatus};
 use serde_json::{Value, json};
 
 use crate::auto::{self, Auto, short};
+use crate::confirm;
 use crate::operation::{self, Step};
 use crate::options::SyncOptions;
 use crate::status::{self, Said};
 use crate::task::{self, Inputs};
+use crate::unsupported::refused;
 use crate::{Comparison, Group, Key, Live, Outcomes, SyncCode, Targets, Verdict, compare, health, invalid, retry, unsupported};
 
 /// What a revision renders to, and how the server takes it.
@@ -191,11 +193,12 @@ fn decide(observed: &Observed<'_>, draft: &mut Draft) -> Decision {
 }
 
 fn start(observed: &Observed<'_>, draft: &Draft, mut operation: Operation) -> Decision {
-    let Some(sync) = operation.sync.as_mut() else {
+    let why = refused(&operation);
+    let (Some(sync), None) = (operation.sync.as_mut(), &why) else {
         let state = OperationState {
             operation,
             phase: operation_phase::ERROR.to_owned(),
-            message: "operation.sync is missing: it is the only operation there is".to_owned(),
+            message: why.unwrap_or_default(),
             started_at: Some(Time(observed.now)),
             finished_at: Some(Time(observed.now)),
             ..OperationState::default()
@@ -288,7 +291,8 @@ fn go_on(observed: &Observed<'_>, draft: &Draft, mut state: OperationState) -> D
         return Decision { step: Some(step), takes_operation: false, reason: "terminated".into(), next: None };
     }
     let namespace = namespace_to_make(observed, &options, desired.targets);
-    let step = operation::step(operation::Inputs { tasks, state, verdicts: desired.verdicts, now, namespace });
+    let approved_at = confirm::approved_at(observed.app);
+    let step = operation::step(operation::Inputs { tasks, state, verdicts: desired.verdicts, now, namespace, approved_at });
     let reason = format!("sync to {}: {}", short(desired.revision), step.state.message);
     let next = (step.state.phase == operation_phase::RUNNING && step.state.finished_at.is_some())
         .then(|| retry::wait(step.state.operation.retry.as_ref(), (step.state.retry_count.unwrap_or(1) - 1).max(0)));

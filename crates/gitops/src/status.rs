@@ -42,9 +42,7 @@ pub(crate) fn status(said: Said<'_>) -> ApplicationStatus {
     let resources = match comparison {
         Some(comparison) => {
             if comparison.resources.len() > RESOURCES_MAX {
-                let message =
-                    format!("{} resources, of which status.resources lists the first {RESOURCES_MAX}", comparison.resources.len());
-                conditions.push(ApplicationCondition { type_: condition::FIELDS_NOT_ACTED_ON.into(), message, last_transition_time: None });
+                conditions.push(cut("status.resources", RESOURCES_MAX, comparison.resources.len()));
             }
             comparison.resources.iter().take(RESOURCES_MAX).map(resource_status).collect()
         }
@@ -56,9 +54,12 @@ pub(crate) fn status(said: Said<'_>) -> ApplicationStatus {
         images.dedup();
         images
     });
+    // Revision and source belong together: after an error both are those of the last comparison.
+    let compared_to =
+        if comparison.is_some() || before.sync.revision.is_empty() { compared_to(app) } else { before.sync.compared_to.clone() };
     let history = history(app, &before, operation.as_ref().filter(|_| has_stepped));
     ApplicationStatus {
-        sync: SyncStatus { status: sync.to_string(), compared_to: compared_to(app), revision: revision.to_owned(), revisions: Vec::new() },
+        sync: SyncStatus { status: sync.to_string(), compared_to, revision: revision.to_owned(), revisions: Vec::new() },
         health: health_status(&health, &before.health, now),
         resources,
         operation_state: operation,
@@ -110,17 +111,26 @@ fn resource_status(resource: &crate::Resource) -> ResourceStatus {
         hook: resource.is_hook,
         requires_pruning: resource.requires_pruning,
         sync_wave: (resource.wave != 0).then_some(resource.wave),
-        requires_deletion_confirmation: false,
+        requires_deletion_confirmation: resource.requires_confirmation,
     }
 }
 
 fn keep_times(mut conditions: Vec<ApplicationCondition>, before: &[ApplicationCondition], now: Timestamp) -> Vec<ApplicationCondition> {
-    conditions.truncate(CONDITIONS_MAX);
+    if conditions.len() > CONDITIONS_MAX {
+        let cut = cut("status.conditions", CONDITIONS_MAX - 1, conditions.len());
+        conditions.truncate(CONDITIONS_MAX - 1);
+        conditions.push(cut);
+    }
     for condition in &mut conditions {
         let same = before.iter().find(|c| c.type_ == condition.type_ && c.message == condition.message);
         condition.last_transition_time = same.and_then(|c| c.last_transition_time.clone()).or(Some(Time(now)));
     }
     conditions
+}
+
+fn cut(list: &str, kept: usize, count: usize) -> ApplicationCondition {
+    let message = format!("{list} holds the first {kept} of {count}; split the Application to see all");
+    ApplicationCondition { type_: condition::LIST_CUT.to_owned(), message, last_transition_time: None }
 }
 
 /// Adds a finished full sync to the history, once.

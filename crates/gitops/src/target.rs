@@ -118,7 +118,10 @@ pub fn targets(objects: Vec<Value>, app: &Application, instance: &str, scopes: &
         message: format!("{key} is in Git more than once; the last one counts"),
         last_transition_time: None,
     });
-    Targets { conditions: conditions.collect(), targets: by_key.into_values().chain(generated).collect() }
+    let mut conditions: Vec<ApplicationCondition> = conditions.collect();
+    let targets: Vec<Target> = by_key.into_values().chain(generated).collect();
+    conditions.extend(crate::words::condition(targets.iter()));
+    Targets { conditions, targets }
 }
 
 /// Kinds that custom resource definitions among the objects bring, with their scopes.

@@ -83,7 +83,7 @@ async fn answer(shared: &Arc<Shared>, request: Request<Body>, user: &UserInfo) -
             check_agent(user, cluster)?;
             match rest {
                 "reports" if request.method() == Method::POST => reports::open(shared, cluster, request.into_body()).await,
-                "notices" if is_get => Ok(notices::open(shared)),
+                "notices" if is_get => Ok(notices::open(shared, cluster)),
                 _ => Err(not_allowed(request.method())),
             }
         }

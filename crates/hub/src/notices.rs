@@ -25,18 +25,22 @@ const NOTICES_MAX: usize = 1_024;
 pub struct Board {
     sender: broadcast::Sender<Notice>,
     tips: Arc<dyn Fn() -> Vec<Notice> + Send + Sync>,
+    may_hear: MayHear,
 }
+
+/// Whether a cluster's agent is to hear a notice.
+pub type MayHear = Arc<dyn Fn(&str, &Notice) -> bool + Send + Sync>;
 
 impl Default for Board {
     fn default() -> Self {
-        Self::new(broadcast::Sender::new(NOTICES_MAX), Arc::new(Vec::new))
+        Self::new(broadcast::Sender::new(NOTICES_MAX), Arc::new(Vec::new), Arc::new(|_, _| true))
     }
 }
 
 impl Board {
-    /// Passes on what `sender` sends; `tips` says what a new listener may have missed.
-    pub fn new(sender: broadcast::Sender<Notice>, tips: Arc<dyn Fn() -> Vec<Notice> + Send + Sync>) -> Self {
-        Self { sender, tips }
+    /// Passes on what `sender` sends; `tips` says what a new listener may have missed; `may_hear` who is told what.
+    pub fn new(sender: broadcast::Sender<Notice>, tips: Arc<dyn Fn() -> Vec<Notice> + Send + Sync>, may_hear: MayHear) -> Self {
+        Self { sender, tips, may_hear }
     }
 
     /// Tells all listeners; that nobody listens is fine.
@@ -47,16 +51,18 @@ impl Board {
 
 struct Listener {
     shared: Arc<Shared>,
+    cluster: String,
     heard: broadcast::Receiver<Notice>,
     waiting: Vec<Notice>,
 }
 
-pub fn open(shared: &Arc<Shared>) -> Response<Body> {
+pub fn open(shared: &Arc<Shared>, cluster: &str) -> Response<Body> {
     let heard = shared.notices.sender.subscribe();
     let mut waiting = (shared.notices.tips)();
+    waiting.retain(|notice| (shared.notices.may_hear)(cluster, notice));
     waiting.push(hello(shared));
     // Taken from the end: the hello comes first.
-    let listener = Listener { shared: shared.clone(), heard, waiting };
+    let listener = Listener { shared: shared.clone(), cluster: cluster.to_owned(), heard, waiting };
     endpoints::lines(futures::stream::unfold(listener, |mut listener| async move {
         let notice = listener.next().await?;
         let mut line = serde_json::to_vec(&notice).ok()?;
@@ -70,14 +76,19 @@ impl Listener {
         if let Some(notice) = self.waiting.pop() {
             return Some(notice);
         }
-        tokio::select! {
-            heard = self.heard.recv() => match heard {
-                Ok(notice) => Some(notice),
-                Err(RecvError::Lagged(_)) => Some(hello(&self.shared)),
-                Err(RecvError::Closed) => None,
-            },
-            () = tokio::time::sleep(SIGN_OF_LIFE) => Some(hello(&self.shared)),
-            () = self.shared.ctx.runtime.stopping() => None,
+        let sign_of_life = tokio::time::sleep(SIGN_OF_LIFE);
+        tokio::pin!(sign_of_life);
+        loop {
+            tokio::select! {
+                heard = self.heard.recv() => match heard {
+                    Ok(notice) if (self.shared.notices.may_hear)(&self.cluster, &notice) => return Some(notice),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return Some(hello(&self.shared)),
+                    Err(RecvError::Closed) => return None,
+                },
+                () = &mut sign_of_life => return Some(hello(&self.shared)),
+                () = self.shared.ctx.runtime.stopping() => return None,
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! with a kind is silently ignored, unless it has `apiVersion:`, `kind:` and `metadata:`, which makes it a manifest
 //! with a mistake.
 
+use apimachinery::yaml::{self, DuplicateKeys};
 use serde_json::Value;
 
 use crate::{Limits, Manifest, Problem};
@@ -40,7 +41,7 @@ fn parse_yaml(path: &str, content: &str, limits: &Limits) -> Result<Vec<Manifest
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     let mut has_object = false;
     for (line, text) in documents(content) {
-        match parse_document(path, line, text, limits) {
+        match parse_document(path, line, text) {
             Ok(None) => {}
             Ok(Some(object)) => {
                 has_object = true;
@@ -78,22 +79,11 @@ fn documents(content: &str) -> Vec<(usize, &str)> {
     parts
 }
 
-fn parse_document(path: &str, first_line: usize, text: &str, limits: &Limits) -> Result<Option<Value>, Problem> {
+fn parse_document(path: &str, first_line: usize, text: &str) -> Result<Option<Value>, Problem> {
     let Some(begins) = text.lines().position(|line| !is_blank(line)) else { return Ok(None) };
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: limits.depth_max },
-        // As Go's reader: the last of two equal keys wins, and 0777 is octal.
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-        with_snippet: false,
-    };
-    let value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let error = error.without_snippet();
-        let line = error.location().map_or(first_line, |at| first_line + usize::try_from(at.line()).unwrap_or(1).max(1) - 1);
-        let text = error.to_string();
-        // The text ends with its own position, counted from the document.
-        let what = text.split(" at line ").next().unwrap_or(&text);
-        Problem::file(path, line, format!("it is not YAML: {what}"))
+    let value = yaml::from_str(text, DuplicateKeys::LastWins).map_err(|error| {
+        let line = error.line().map_or(first_line, |line| first_line + line.max(1) - 1);
+        Problem::file(path, line, format!("it is not YAML: {}", error.what()))
     })?;
     match value {
         Value::Null => Ok(None),

@@ -26,7 +26,7 @@ impl GitServer {
         let address = listener.local_addr().expect("an address");
         let bare = directory.path().join("served");
         std::fs::create_dir_all(&bare).expect("a directory");
-        let service = GitHttp::new(Options { root: bare, is_push_allowed: true, login: None });
+        let service = GitHttp::new(Options { root: bare, is_push_allowed: true, login: None, on_push: None });
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let service = service.clone();

@@ -9,8 +9,8 @@ use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use serde_json::{Value, json};
 
-use super::served::{Kind, Served};
 use super::watches::Watches;
+use crate::served::{Kind, Served};
 
 /// Objects of a kind applied at once.
 const CONCURRENCY: usize = 8;
@@ -114,7 +114,7 @@ impl Actor<'_> {
         let key = action.key();
         let mut waited = Duration::ZERO;
         loop {
-            match self.served.of(key, version).await {
+            match self.served.kind(&key.group, version, &key.kind).await {
                 Ok(Some(kind)) => return Ok(kind),
                 Ok(None) if waited < KIND_WAIT => {
                     self.served.forget_missing();

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use render::{Directory, File, Files, Source, Tool};
 use serde_json::Value;
 
-use super::served::Served;
+use crate::served::Served;
 
 /// Dry runs at once against the local API server.
 const CONCURRENCY: usize = 6;
@@ -169,7 +169,7 @@ impl Verdicts {
 
 /// Asks the server what applying would do.
 async fn ask(client: &kube::Client, served: &Served, target: &Target, is_live: bool, app: &Application) -> Result<Verdict, kube::Error> {
-    let Some(kind) = served.of(&target.key, &target.version).await? else { return Ok(Verdict::Unasked) };
+    let Some(kind) = served.kind(&target.key.group, &target.version, &target.key.kind).await? else { return Ok(Verdict::Unasked) };
     let api = kind.api(client, &target.key.namespace);
     let live = if is_live { api.get_opt(&target.key.name).await? } else { None };
     let params = PatchParams { dry_run: true, force: true, field_manager: Some(FIELD_MANAGER.to_owned()), field_validation: None };

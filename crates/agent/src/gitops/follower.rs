@@ -47,6 +47,8 @@ struct Followed {
     is_looking: bool,
     /// Asked for while looking: look once more.
     look_again: bool,
+    /// Where the hub has just said it is: saves asking.
+    hint: Option<CommitId>,
 }
 
 type Wake = Arc<dyn Fn(&Place) + Send + Sync>;
@@ -108,9 +110,10 @@ impl Follower {
     /// Heeds a hint of the hub's.
     pub fn heed(&self, notice: &Notice) {
         match notice {
-            Notice::Revision { repo, revision, .. } => {
+            Notice::Revision { repo, revision, commit } => {
                 let repo = git::normal_url(repo);
                 let is_meant = |place: &Place| git::normal_url(&place.repo) == repo && same_revision(&place.revision, revision);
+                self.hint(&is_meant, commit);
                 self.look_where(is_meant);
             }
             // Something may have been missed before.
@@ -122,6 +125,13 @@ impl Follower {
     /// Looks at all places: hints were lost.
     pub fn look_at_all(&self) {
         self.look_where(|_| true);
+    }
+
+    fn hint(&self, is_meant: &impl Fn(&Place) -> bool, commit: &str) {
+        let Ok(commit) = commit.parse::<CommitId>() else { return };
+        for (_, followed) in self.0.places.lock().iter_mut().filter(|(place, _)| is_meant(place)) {
+            followed.hint = Some(commit.clone());
+        }
     }
 
     fn look_where(&self, is_meant: impl Fn(&Place) -> bool) {
@@ -149,6 +159,12 @@ impl Follower {
 
     /// Resolves the revision and sees to it that its pack is here.
     async fn ask(&self, place: &Place) -> Result<CommitId, Failure> {
+        let hint = self.0.places.lock().get_mut(place).and_then(|followed| followed.hint.take());
+        if let Some(commit) = hint
+            && self.fetch(&place.repo, &commit, &place.path).await.is_ok()
+        {
+            return Ok(commit);
+        }
         let commit = self.0.source.resolve(&place.repo, &place.revision).await?;
         let commit: CommitId = commit.parse().map_err(|message| Failure { message, may_pass: true })?;
         self.fetch(&place.repo, &commit, &place.path).await?;

@@ -15,7 +15,7 @@ mod observe;
 mod ownership;
 mod packs;
 mod report;
-mod served;
+mod since;
 pub mod sources;
 mod watches;
 
@@ -35,12 +35,12 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use crate::served::Served;
 use application::AnyApplication;
 use desired::{Rendered, Verdicts};
 use follower::Follower;
 use ownership::Ownership;
 use packs::Packs;
-use served::Served;
 use sources::{Failure, Source};
 use watches::Watches;
 
@@ -113,6 +113,8 @@ struct GitOps {
     rendered: Mutex<HashMap<String, (String, Arc<Rendered>)>>,
     /// Our last write by Application, with the resourceVersion before it: the cache may not have it yet.
     written: Mutex<BTreeMap<AppKey, (Option<String>, AnyApplication)>>,
+    /// Since when Applications of other engines are as they are.
+    seen: since::Seen,
 }
 
 /// Starts the engine; it runs until the runtime stops.
@@ -186,6 +188,7 @@ impl GitOps {
             verdicts: Verdicts::default(),
             rendered: Mutex::default(),
             written: Mutex::default(),
+            seen: since::Seen::default(),
             options,
             applications,
             ownership,
@@ -251,11 +254,13 @@ impl GitOps {
         if let Some(failure) = seen.stale {
             say_stale(&mut status, &app, &failure, now);
         }
-        let change = report::Change { status: &status, takes_operation };
+        let sync_since = since::of_sync(&app, &status, now);
+        let change = report::Change { status: &status, takes_operation, sync_since: Some(sync_since) };
         if let Some(written) = report::write(&self.options.local, any, &change).await? {
             self.written.lock().insert(key.clone(), (any.metadata.resource_version.clone(), written));
         }
         app.status = Some(status);
+        app.metadata.annotations.get_or_insert_default().insert(since::SYNC_SINCE.to_owned(), sync_since.to_string());
         self.report(key, &app, Engine::Native);
         let soonest = next.map(|wait| Duration::try_from(wait).unwrap_or_default());
         Ok(Next::After(if again || did_something { Duration::ZERO } else { soonest.unwrap_or(seen.next_look).min(seen.next_look) }))
@@ -274,6 +279,10 @@ impl GitOps {
                     Some(why) => Err(Error::Pending(format!("deleting the resources of Application {key}: {why}"))),
                     None => Ok(Next::After(Duration::from_secs(5))),
                 }
+            }
+            Deletion::Confirm { message } => {
+                report::write_condition(&self.options.local, any, condition::DELETION_ERROR, &message).await?;
+                Ok(Next::OnChange)
             }
             Deletion::Release => {
                 let mut released = any.clone();
@@ -331,11 +340,13 @@ impl GitOps {
         self.watches.unwant(owner);
         self.rendered.lock().remove(owner);
         self.written.lock().remove(key);
+        self.seen.forget(key);
         (self.options.reports)(&api::report::application_key(&key.namespace, &key.name), None);
     }
 
     fn report(&self, key: &AppKey, app: &Application, engine: Engine) {
-        let summary = report::summary(app, engine);
+        let since = self.seen.since(key, app, engine == Engine::Native, self.options.runtime.clock.now());
+        let summary = report::summary(app, engine, since);
         (self.options.reports)(&api::report::application_key(&key.namespace, &key.name), Some(&summary));
     }
 }

@@ -67,12 +67,19 @@ impl GitOps {
         if known.commit.is_none() && !known.has_looked {
             return Ok(Sight::Waiting);
         }
-        let stale = known.failure.clone().filter(|_| known.commit.is_some());
-        let rendered = match (&known.commit, &known.failure) {
+        let mut stale = known.failure.clone().filter(|_| known.commit.is_some());
+        let mut rendered = match (&known.commit, &known.failure) {
             (Some(commit), _) => self.rendered(owner, app, &instance, &place, commit).await,
             (None, Some(failure)) => Err(failure.message.clone()),
             (None, None) => Err("the commit is not known yet".to_owned()),
         };
+        // A commit that cannot be used must not stop the store from keeping itself: the last good one goes on.
+        if let (Err(why), Some(good)) = (&rendered, last_known(app).filter(|good| known.commit.as_ref().is_some_and(|bad| bad != good)))
+            && let Ok(last_good) = self.rendered(owner, app, &instance, &place, &good).await
+        {
+            stale = Some(Failure { message: why.clone(), may_pass: false });
+            rendered = Ok(last_good);
+        }
         // An operation may be about another revision.
         let other = match pinned_revision(app).filter(|r| rendered.as_ref().is_ok_and(|now| now.commit != *r) || rendered.is_err()) {
             Some(revision) => Some(self.rendered_revision(app, &instance, &place, &revision).await?),
@@ -179,7 +186,7 @@ impl GitOps {
         }
         for key in unread {
             let version = versions.get(&(key.group.clone(), key.kind.clone())).cloned().unwrap_or_default();
-            if let Some(kind) = self.served.of(&key, &version).await?
+            if let Some(kind) = self.served.kind(&key.group, &version, &key.kind).await?
                 && let Some(object) = kind.api(&self.options.local, &key.namespace).get_opt(&key.name).await?
             {
                 self.watches.note(&serde_json::to_value(&object).unwrap_or_default());

@@ -3,6 +3,8 @@
 use api::argo::{Application, ApplicationStatus, annotation, condition, operation_phase, sync_status};
 use api::report;
 use gitops::Engine;
+
+use super::since::{SYNC_SINCE, Since};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ pub(super) struct Change<'a> {
     pub status: &'a ApplicationStatus,
     /// Whether `operation` was taken up.
     pub takes_operation: bool,
+    /// Since when `status.sync.status` is what it is.
+    pub sync_since: Option<jiff::Timestamp>,
 }
 
 /// Writes an Application if it changed; returns it as it is now. A conflict is an error: somebody else wrote, look again.
@@ -28,6 +32,9 @@ pub(super) async fn write(client: &kube::Client, app: &AnyApplication, change: &
     }
     let mut written = app.clone();
     written.rest.insert("status".to_owned(), status);
+    if let Some(since) = change.sync_since {
+        written.metadata.annotations.get_or_insert_default().insert(SYNC_SINCE.to_owned(), since.to_string());
+    }
     if change.takes_operation {
         written.rest.remove("operation");
     }
@@ -46,7 +53,12 @@ pub(super) async fn replace(client: &kube::Client, app: &AnyApplication) -> Resu
 
 /// Says in an Application that it is not readable.
 pub(super) async fn write_unreadable(client: &kube::Client, app: &AnyApplication, why: &str) -> Result<(), kube::Error> {
-    let wanted = json!([{"type": condition::INVALID_SPEC_ERROR, "message": why}]);
+    write_condition(client, app, condition::INVALID_SPEC_ERROR, why).await
+}
+
+/// Says the one thing that matters of an Application nothing else is done with; its state is unknown.
+pub(super) async fn write_condition(client: &kube::Client, app: &AnyApplication, type_: &str, why: &str) -> Result<(), kube::Error> {
+    let wanted = json!([{"type": type_, "message": why}]);
     let status = app.rest.get("status").cloned().unwrap_or_else(|| json!({}));
     if status["conditions"] == wanted || !status.is_object() {
         return Ok(());
@@ -74,7 +86,7 @@ fn is_news(before: Option<&Value>, after: &Value) -> bool {
 }
 
 /// Returns what the hub is told of an Application.
-pub(super) fn summary(app: &Application, engine: Engine) -> report::Application {
+pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report::Application {
     let status = app.status.clone().unwrap_or_default();
     let source = app.spec.sources().first().cloned().unwrap_or_default();
     let last = status.history.last();
@@ -96,8 +108,8 @@ pub(super) fn summary(app: &Application, engine: Engine) -> report::Application 
         revision: status.sync.revision.clone(),
         sync: status.sync.status.clone(),
         health: status.health.status.clone(),
-        sync_since: None,
-        health_since: status.health.last_transition_time.as_ref().map(|t| t.0),
+        sync_since: since.sync,
+        health_since: since.health,
         engine: engine.to_string(),
         operation: operation.map(|o| o.phase.clone()).unwrap_or_default(),
         synced_revision: last.map(|h| h.revision.clone()).unwrap_or_default(),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch as signal;
 
-use super::served::Kind;
+use crate::served::Kind;
 
 /// Kinds watched at once; beyond that an Application says so.
 const KINDS_MAX: usize = 128;

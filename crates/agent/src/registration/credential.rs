@@ -20,7 +20,7 @@ pub const NAMESPACE: &str = "open-cluster-management-agent";
 pub const SECRET: &str = "hub-kubeconfig-secret";
 /// UID of the hub that signed the certificate; agents that do not know it leave it alone.
 const HUB_UID_ANNOTATION: &str = "muster.dev/hub-uid";
-const FIELD_MANAGER: &str = "muster-agent";
+pub(super) const FIELD_MANAGER: &str = "muster-agent";
 
 /// Where the hub is, as a kubeconfig says it; a credential is good for exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,10 +200,8 @@ impl Credential {
 
     /// Writes the Secret.
     pub async fn store(&self, local: &Client) -> Result<(), Error> {
-        let namespaces: Api<Namespace> = Api::all(local.clone());
+        ensure_namespace(local).await?;
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        namespaces.patch(NAMESPACE, &params, &Patch::Apply(namespace)).await.map_err(Error::local("create the agent's namespace"))?;
         // In the Secret the files lie beside the kubeconfig, as where it is mounted.
         let user = AuthInfo { client_certificate: Some("tls.crt".into()), client_key: Some("tls.key".into()), ..AuthInfo::default() };
         let kubeconfig = serde_json::to_string(&self.address.kubeconfig(user)).map_err(|e| Error::Stored(e.to_string()))?;
@@ -223,6 +221,14 @@ impl Credential {
         secrets.patch(SECRET, &params, &Patch::Apply(secret)).await.map_err(Error::local("store the hub credential"))?;
         Ok(())
     }
+}
+
+/// Sees to it that the namespace of the agent's Secrets is there.
+pub(super) async fn ensure_namespace(local: &Client) -> Result<(), Error> {
+    let namespaces: Api<Namespace> = Api::all(local.clone());
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    namespaces.patch(NAMESPACE, &params, &Patch::Apply(namespace)).await.map(drop).map_err(Error::local("create the agent's namespace"))
 }
 
 fn encode(text: impl AsRef<str>) -> String {

@@ -14,6 +14,7 @@ mod csr;
 mod error;
 mod facts;
 mod heartbeat;
+mod pending;
 mod quantity;
 mod status;
 
@@ -34,6 +35,7 @@ use crate::{Context, HubIdentity, NoHub};
 use credential::{Credential, Decision, HubAddress};
 pub(crate) use error::Error;
 pub(crate) use facts::cluster_uid;
+use pending::Pending;
 pub use status::Rotation;
 
 /// The hub is asked who it is this often; on the way there, more often.
@@ -122,10 +124,20 @@ impl Registration {
             Asked::Hub(info) => Some(info),
             Asked::Plain | Asked::Rejected(_) | Asked::Nobody(_) => None,
         };
-        let agent_name = stored.filter(|s| s.cluster_name == self.context.cluster_name).map_or_else(random_agent_name, |s| s.agent_name);
-        let mut credential = csr::request(&self.context, &connection.client, address, &agent_name).boxed().await?;
+        let stored = stored.filter(|stored| stored.cluster_name == self.context.cluster_name);
+        let agent_name = match &stored {
+            Some(stored) => stored.agent_name.clone(),
+            None => {
+                let under_way = Pending::read(&self.context.local).boxed().await?;
+                let under_way = under_way.filter(|pending| pending.is_for(address, &self.context.cluster_name));
+                under_way.map_or_else(random_name, |pending| pending.agent_name)
+            }
+        };
+        let old = stored.as_ref().map(|stored| stored.key.as_str());
+        let mut credential = csr::request(&self.context, &connection.client, address, &agent_name, old).boxed().await?;
         credential.hub_uid = hub.map(|info| info.uid);
         credential.store(&self.context.local).boxed().await?;
+        Pending::forget(&self.context.local).boxed().await?;
         tracing::info!(agent = %agent_name, until = %credential.identity.not_after, "certificate issued");
         self.in_use = None;
         self.use_credential(credential)?;
@@ -150,9 +162,11 @@ impl Registration {
     }
 
     async fn rotate(&mut self, connection: &Connection, address: &HubAddress, stored: &Credential) -> Result<(), Error> {
-        let mut next = csr::request(&self.context, &connection.client, address, &stored.agent_name).boxed().await?;
+        let old = Some(stored.key.as_str());
+        let mut next = csr::request(&self.context, &connection.client, address, &stored.agent_name, old).boxed().await?;
         next.hub_uid.clone_from(&stored.hub_uid);
         next.store(&self.context.local).boxed().await?;
+        Pending::forget(&self.context.local).boxed().await?;
         tracing::info!(until = %next.identity.not_after, "certificate rotated");
         self.use_credential(next)?;
         Ok(())
@@ -242,7 +256,7 @@ async fn ask(connection: &Connection) -> Asked {
 }
 
 /// Five letters and digits, as OCM's agents call themselves.
-fn random_agent_name() -> String {
+fn random_name() -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     (0..5).map(|_| LETTERS[(between(0.0, LETTERS.len() as f64) as usize).min(LETTERS.len() - 1)] as char).collect()
 }

@@ -1,59 +1,25 @@
 //! Which resources the cluster serves: kinds to paths, as discovery says.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use ::work::{Mapping, ObjectId};
 use apimachinery::gvk::GroupVersionKind;
 use kube::Client;
-use kube::core::discovery::{ApiResource, Scope};
-use parking_lot::RwLock;
-use tokio::time::Instant;
+use kube::core::discovery::ApiResource;
 
-/// A kind that was not served is asked for again after this: its definition may have been installed.
-const MISSING_FOR: Duration = Duration::from_secs(5);
-/// A kind that is served stays so; its definition may still be replaced.
-const FOUND_FOR: Duration = Duration::from_secs(600);
-/// Kinds that are remembered.
-const KINDS_MAX: usize = 500;
-
-type Known = HashMap<GroupVersionKind, (Instant, Option<Mapping>)>;
+use crate::served::Served;
 
 /// Asks discovery once per kind; cheap to clone.
 #[derive(Clone)]
-pub struct Mapper {
-    local: Client,
-    known: Arc<RwLock<Known>>,
-}
+pub struct Mapper(Served);
 
 impl Mapper {
     pub fn new(local: &Client) -> Self {
-        Self { local: local.clone(), known: Arc::default() }
+        Self(Served::new(local))
     }
 
     /// Returns how the cluster serves a kind; `None` if it does not.
     pub async fn mapping(&self, gvk: &GroupVersionKind) -> Result<Option<Mapping>, kube::Error> {
-        if let Some((at, mapping)) = self.known.read().get(gvk)
-            && at.elapsed() < if mapping.is_some() { FOUND_FOR } else { MISSING_FOR }
-        {
-            return Ok(mapping.clone());
-        }
-        let wanted = kube::core::GroupVersionKind::gvk(&gvk.group, &gvk.version, &gvk.kind);
-        let mapping = match kube::discovery::pinned_kind(&self.local, &wanted).await {
-            Ok((resource, capabilities)) => {
-                Some(Mapping { resource: resource.plural, is_namespaced: capabilities.scope == Scope::Namespaced })
-            }
-            Err(kube::Error::Discovery(_)) => None,
-            Err(kube::Error::Api(status)) if status.code == 404 => None,
-            Err(error) => return Err(error),
-        };
-        let mut known = self.known.write();
-        if known.len() >= KINDS_MAX {
-            known.clear();
-        }
-        known.insert(gvk.clone(), (Instant::now(), mapping.clone()));
-        Ok(mapping)
+        let kind = self.0.kind(&gvk.group, &gvk.version, &gvk.kind).await?;
+        Ok(kind.map(|kind| Mapping { resource: kind.resource.plural, is_namespaced: kind.is_namespaced }))
     }
 }
 

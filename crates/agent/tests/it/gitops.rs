@@ -11,16 +11,19 @@ use api::hub::Notice;
 use apiserver::user::UserInfo;
 use apiserver::{ApiServer, Entropy};
 use controller::{Clock, Runtime};
-use jiff::SignedDuration;
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::wait::conditions;
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 struct Store {
     client: Client,
@@ -29,7 +32,13 @@ struct Store {
     dir: TempDir,
     notices: broadcast::Sender<Notice>,
     reports: Arc<Mutex<Vec<String>>>,
+    /// Sync status and since when, of each report.
+    since: Arc<Mutex<Vec<(String, Option<Timestamp>, Option<Timestamp>)>>>,
+    /// Counts changes of objects and reports.
+    changes: Arc<watch::Sender<u64>>,
 }
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Store {
     async fn start() -> Self {
@@ -65,9 +74,23 @@ impl Store {
         }
         let dir = tempfile::tempdir().expect("a directory");
         git(dir.path(), &["init", "-q", "-b", "main", "shop"]);
-        let store = Self { client, runtime, _api: api, dir, notices: broadcast::Sender::new(16), reports: Arc::default() };
+        let store = Self {
+            client,
+            runtime,
+            _api: api,
+            dir,
+            notices: broadcast::Sender::new(16),
+            reports: Arc::default(),
+            since: Arc::default(),
+            changes: Arc::default(),
+        };
         let applications: Api<Application> = Api::all(store.client.clone());
-        eventually("Applications are served", async || applications.list(&Default::default()).await.is_ok()).await;
+        let established = kube::runtime::wait::await_condition(definitions, "applications.argoproj.io", conditions::is_crd_established());
+        tokio::time::timeout(PATIENCE, established).await.expect("in time").expect("Applications are served");
+        applications.list(&Default::default()).await.expect("Applications are served");
+        store.tell_changes::<Application>();
+        store.tell_changes::<ConfigMap>();
+        store.tell_changes::<Deployment>();
         for name in ["argocd", "shop"] {
             let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
             Api::<Namespace>::all(store.client.clone()).create(&PostParams::default(), &namespace).await.expect("created");
@@ -82,10 +105,12 @@ impl Store {
         let mut options = Options::new(self.client.clone(), self.runtime.clone(), source);
         options.notices = Some(self.notices.subscribe());
         options.dir = Some(self.dir.path().join("agent"));
-        let reports = self.reports.clone();
+        let (reports, since, changes) = (self.reports.clone(), self.since.clone(), self.changes.clone());
         options.reports = Arc::new(move |key, app| {
+            since.lock().extend(app.map(|a| (a.sync.clone(), a.sync_since, a.health_since)));
             let line = app.map_or("gone".to_owned(), |a| format!("{} {} {}", a.engine, a.sync, a.health));
             reports.lock().push(format!("{key} {line}"));
+            changes.send_modify(|count| *count += 1);
         });
         start(options);
     }
@@ -134,12 +159,45 @@ impl Store {
         format!("{} {} {}", status.sync.status, status.health.status, status.operation_state.map(|o| o.phase).unwrap_or_default())
     }
 
+    /// A healing right after a sync waits for the back-off of 2 s: lets the sync be an hour ago.
+    async fn let_the_sync_be_long_ago(&self) {
+        let past = json!({"status": {"operationState": {"finishedAt": self.runtime.clock.now() - SignedDuration::from_hours(1)}}});
+        self.applications().patch("web", &PatchParams::default(), &Patch::Merge(&past)).await.expect("patched");
+    }
+
+    /// Has [`Store::eventually`] look whenever an object of the kind changes.
+    fn tell_changes<K>(&self)
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    {
+        let (objects, changes) = (Api::<K>::all(self.client.clone()), self.changes.clone());
+        tokio::spawn(async move {
+            let mut events = kube::runtime::watcher(objects, Default::default()).default_backoff().boxed();
+            while events.next().await.is_some() {
+                changes.send_modify(|count| *count += 1);
+            }
+        });
+    }
+
+    /// Waits until a condition holds, looking at every change; returns how long it took.
+    async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
+        let begun = Instant::now();
+        let mut changes = self.changes.subscribe();
+        let wait = async {
+            loop {
+                changes.mark_unchanged();
+                if holds().await {
+                    return;
+                }
+                changes.changed().await.expect("the store lives");
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
+        begun.elapsed()
+    }
+
     async fn become_state(&self, wanted: &str) {
-        eventually(wanted, async || {
-            let state = self.state().await;
-            state == wanted
-        })
-        .await;
+        self.eventually(wanted, async || self.state().await == wanted).await;
     }
 }
 
@@ -152,16 +210,6 @@ fn git(dir: &Path, arguments: &[&str]) -> String {
     let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output().expect("git runs");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-}
-
-/// Waits until a condition holds; returns how long it took.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    begun.elapsed()
 }
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {a: '1'}\n";
@@ -187,16 +235,17 @@ async fn a_commit_is_synced_followed_and_pruned() {
     assert_eq!(web.metadata.managed_fields.unwrap_or_default()[0].manager.as_deref(), Some("argocd-controller"));
 
     store.commit(&[("config.yaml", &CONFIG.replace("'1'", "'2'"))]);
-    let took = eventually("the commit is live", async || {
+    let took = store.eventually("the commit is live", async || {
         store.all::<ConfigMap>().get("config").await.is_ok_and(|c| c.data.unwrap_or_default()["a"] == "2")
     });
     println!("commit to live: {:?}", took.await);
     std::fs::remove_file(store.dir.path().join("shop/web.yaml")).expect("removed");
     store.commit(&[]);
-    eventually("the Deployment is pruned", async || store.all::<Deployment>().get_opt("web").await.is_ok_and(|d| d.is_none())).await;
+    store.eventually("the Deployment is pruned", async || store.all::<Deployment>().get_opt("web").await.is_ok_and(|d| d.is_none())).await;
     store.become_state("Synced Healthy Succeeded").await;
     assert_eq!(store.app().await.status.expect("a status").history.len(), 3);
-    eventually("the hub is told", async || store.reports.lock().last().is_some_and(|line| line == "argocd/web native Synced Healthy"))
+    store
+        .eventually("the hub is told", async || store.reports.lock().last().is_some_and(|line| line == "argocd/web native Synced Healthy"))
         .await;
     store.runtime.stop().await;
 }
@@ -212,15 +261,14 @@ async fn a_deleted_object_is_back_at_once_without_hub_and_git_also_after_a_resta
     store.become_state("Synced Progressing Succeeded").await;
     std::fs::rename(store.dir.path().join("shop"), store.dir.path().join("gone")).expect("Git is gone");
     std::fs::remove_dir_all(store.dir.path().join("mirrors")).expect("the mirror is gone");
-    // A healing right after a sync waits for the back-off of 2 s: let the sync be an hour ago.
-    let past = json!({"status": {"operationState": {"finishedAt": store.runtime.clock.now() - SignedDuration::from_hours(1)}}});
-    store.applications().patch("web", &PatchParams::default(), &Patch::Merge(&past)).await.expect("patched");
+    store.let_the_sync_be_long_ago().await;
     let heal = async || {
         store.all::<Deployment>().delete("web", &DeleteParams::default()).await.expect("deleted");
-        eventually("the Deployment is back", async || {
-            store.all::<Deployment>().get_opt("web").await.is_ok_and(|d| d.is_some_and(|d| d.metadata.deletion_timestamp.is_none()))
-        })
-        .await
+        store
+            .eventually("the Deployment is back", async || {
+                store.all::<Deployment>().get_opt("web").await.is_ok_and(|d| d.is_some_and(|d| d.metadata.deletion_timestamp.is_none()))
+            })
+            .await
     };
     let took = heal().await;
     println!("deleted to back: {took:?}");
@@ -230,15 +278,16 @@ async fn a_deleted_object_is_back_at_once_without_hub_and_git_also_after_a_resta
     let store = Store { runtime: Runtime::new(Clock::wall()), ..store };
     store.all::<Deployment>().delete("web", &DeleteParams::default()).await.expect("deleted");
     store.start_agent();
-    let took = eventually("the Deployment is back after a restart", async || {
+    let took = store.eventually("the Deployment is back after a restart", async || {
         store.all::<Deployment>().get_opt("web").await.is_ok_and(|d| d.is_some())
     });
     println!("restarted to back: {:?}", took.await);
-    eventually("it says that Git is away", async || {
-        let conditions = store.app().await.status.unwrap_or_default().conditions;
-        conditions.iter().any(|c| c.message.starts_with("working from the last known commit"))
-    })
-    .await;
+    store
+        .eventually("it says that Git is away", async || {
+            let conditions = store.app().await.status.unwrap_or_default().conditions;
+            conditions.iter().any(|c| c.message.starts_with("working from the last known commit"))
+        })
+        .await;
     store.runtime.stop().await;
 }
 
@@ -253,7 +302,7 @@ async fn a_live_argo_cd_is_left_alone() {
     store.apply(auto()).await;
     let before = store.app().await.metadata.resource_version;
     store.start_agent();
-    eventually("the hub is told", async || store.reports.lock().iter().any(|line| line.starts_with("argocd/web observe"))).await;
+    store.eventually("the hub is told", async || store.reports.lock().iter().any(|line| line.starts_with("argocd/web observe"))).await;
     assert_eq!(store.app().await.metadata.resource_version, before, "nothing was written");
     assert!(store.all::<ConfigMap>().get_opt("config").await.expect("readable").is_none());
     // Argo CD is removed: we take over.
@@ -273,10 +322,10 @@ async fn a_manual_application_is_synced_when_asked_and_takes_its_resources_along
     store.become_state("Synced Progressing Succeeded").await;
     assert!(store.app().await.operation.is_none());
     store.applications().delete("web", &DeleteParams::default()).await.expect("deleted");
-    eventually("the Application is gone", async || store.applications().get_opt("web").await.is_ok_and(|a| a.is_none())).await;
+    store.eventually("the Application is gone", async || store.applications().get_opt("web").await.is_ok_and(|a| a.is_none())).await;
     assert!(store.all::<Deployment>().get_opt("web").await.expect("readable").is_none());
     assert!(store.all::<ConfigMap>().get_opt("config").await.expect("readable").is_none());
-    eventually("the hub is told", async || store.reports.lock().last().is_some_and(|line| line == "argocd/web gone")).await;
+    store.eventually("the hub is told", async || store.reports.lock().last().is_some_and(|line| line == "argocd/web gone")).await;
     store.runtime.stop().await;
 }
 
@@ -285,19 +334,73 @@ async fn mistakes_in_git_are_told_with_file_and_field() {
     let store = Store::start().await;
     store.commit(&[("config.yaml", CONFIG), ("web.yaml", &WEB.replace("image: 'web:1'", "image: [1]"))]);
     store.apply(json!({"syncPolicy": {"automated": {}, "retry": {"limit": 0}}})).await;
-    eventually("the refusal is told", async || {
-        let conditions = store.app().await.status.unwrap_or_default().conditions;
-        conditions.iter().any(|c| c.type_ == "ComparisonError" && c.message.contains("Deployment shop/web") && c.message.contains("image"))
-    })
-    .await;
+    store
+        .eventually("the refusal is told", async || {
+            let conditions = store.app().await.status.unwrap_or_default().conditions;
+            conditions
+                .iter()
+                .any(|c| c.type_ == "ComparisonError" && c.message.contains("Deployment shop/web") && c.message.contains("image"))
+        })
+        .await;
     assert!(store.all::<ConfigMap>().get_opt("config").await.expect("readable").is_none(), "nothing is touched");
     store.commit(&[("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {a: [}\n")]);
-    eventually("the mistake is told", async || {
-        let conditions = store.app().await.status.unwrap_or_default().conditions;
-        conditions.iter().any(|c| c.type_ == "ComparisonError" && c.message.contains("web.yaml:4: it is not YAML"))
-    })
-    .await;
+    store
+        .eventually("the mistake is told", async || {
+            let conditions = store.app().await.status.unwrap_or_default().conditions;
+            conditions.iter().any(|c| c.type_ == "ComparisonError" && c.message.contains("web.yaml:4: it is not YAML"))
+        })
+        .await;
     store.commit(&[("web.yaml", WEB)]);
     store.become_state("Synced Progressing Succeeded").await;
+    store.runtime.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_cannot_be_read_does_not_stop_a_store_from_keeping_itself() {
+    let store = Store::without_agent().await;
+    let store = Store { runtime: Runtime::new(Clock::wall()), ..store };
+    store.start_agent();
+    let good = store.commit(&[("config.yaml", CONFIG), ("web.yaml", WEB)]);
+    store.apply(auto()).await;
+    store.become_state("Synced Progressing Succeeded").await;
+    store.commit(&[("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {a: [}\n")]);
+    let says = |app: Application| {
+        let conditions = app.status.unwrap_or_default().conditions;
+        conditions.iter().any(|c| {
+            c.type_ == "ComparisonError" && c.message.starts_with("working from the last known commit") && c.message.contains("web.yaml:4")
+        })
+    };
+    store.eventually("the mistake is told", async || says(store.app().await)).await;
+    let lose = async || drop(store.all::<ConfigMap>().delete("config", &DeleteParams::default()).await.expect("deleted"));
+    let is_back = async || store.all::<ConfigMap>().get_opt("config").await.is_ok_and(|c| c.is_some());
+    store.let_the_sync_be_long_ago().await;
+    lose().await;
+    store.eventually("it is back", is_back).await;
+    let status = store.app().await.status.expect("a status");
+    assert_eq!((status.sync.status.as_str(), status.sync.revision), ("Unknown", good), "not green, and not of the new commit");
+    store.runtime.stop().await;
+
+    // After a restart as well, and the next good commit ends it.
+    let store = Store { runtime: Runtime::new(Clock::wall()), ..store };
+    store.let_the_sync_be_long_ago().await;
+    let lose = async || drop(store.all::<ConfigMap>().delete("config", &DeleteParams::default()).await.expect("deleted"));
+    lose().await;
+    store.start_agent();
+    store
+        .eventually("it is back after a restart", async || store.all::<ConfigMap>().get_opt("config").await.is_ok_and(|c| c.is_some()))
+        .await;
+    store.commit(&[("web.yaml", &WEB.replace("web:1", "web:2"))]);
+    store
+        .eventually("the next commit is live", async || {
+            let web = store.all::<Deployment>().get("web").await.expect("there");
+            serde_json::to_string(&web.spec).is_ok_and(|spec| spec.contains("web:2"))
+        })
+        .await;
+    store.become_state("Synced Progressing Succeeded").await;
+    store.eventually("the hub is told", async || store.since.lock().last().is_some_and(|(sync, ..)| sync == "Synced")).await;
+    // Since when: told with every state, and new exactly when the state is.
+    let told: Vec<_> = store.since.lock().iter().filter(|(sync, ..)| !sync.is_empty()).cloned().collect();
+    assert!(told.iter().all(|(_, sync, health)| sync.is_some() && health.is_some()), "{told:?}");
+    assert!(told.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 == pair[1].1), "{told:?}");
     store.runtime.stop().await;
 }

@@ -68,13 +68,19 @@ pub struct Desk {
     pub gaps: Mutex<Vec<(u64, u64)>>,
     /// Streams are refused while this is set.
     pub is_closed: Mutex<bool>,
+    /// As many times an agent is told that its certificate is unknown.
+    pub rejections: Mutex<u32>,
 }
 
 #[async_trait]
 impl Route for DeskRoute {
-    async fn handle(&self, request: Request<Body>, _user: &UserInfo) -> Response<Body> {
+    async fn handle(&self, request: Request<Body>, user: &UserInfo) -> Response<Body> {
         let desk = self.0.clone();
         let status = |status: StatusCode| Response::builder().status(status).body(body::empty()).unwrap();
+        if user.username != "bootstrap" && *desk.rejections.lock() > 0 {
+            *desk.rejections.lock() -= 1;
+            return status(StatusCode::UNAUTHORIZED);
+        }
         let info = desk.identity.lock().clone();
         let Some(info) = info else { return status(StatusCode::NOT_FOUND) };
         if request.method() == Method::GET && request.uri().path() == "/muster/v1/hub" {
@@ -148,6 +154,20 @@ pub struct Hub {
 
 /// Starts a hub that accepts every cluster.
 pub async fn hub() -> Hub {
+    let hub = slow_hub().await;
+    hub.approve();
+    hub
+}
+
+impl Hub {
+    /// Approves all certificate requests from now on.
+    pub fn approve(&self) {
+        self.server.runtime.spawn("approve", approve(self.server.admin.clone()));
+    }
+}
+
+/// Starts a hub that accepts clusters, and answers no certificate request until [`Hub::approve`].
+pub async fn slow_hub() -> Hub {
     let desk = Arc::new(Desk::default());
     *desk.identity.lock() = Some(HubInfo { uid: "hub-1".into(), epoch: 1, version: "test".into() });
     let server = server(vec![("/muster/v1".into(), Arc::new(DeskRoute(desk.clone())))]).await;
@@ -158,7 +178,6 @@ pub async fn hub() -> Hub {
     let clusters: Api<ManagedCluster> = Api::all(server.admin.clone());
     crate::eventually("the hub serves ManagedClusters", async || clusters.list(&Default::default()).await.ok()).await;
     server.runtime.spawn("accept", accept(server.admin.clone()));
-    server.runtime.spawn("approve", approve(server.admin.clone()));
     Hub { server, desk }
 }
 

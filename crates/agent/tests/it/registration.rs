@@ -72,3 +72,43 @@ async fn another_hub_at_the_same_address_is_refused() {
     assert_eq!(leases.get("managed-cluster-lease").await.unwrap().resource_version(), before);
     assert!(hub.desk.held.lock().is_empty(), "nothing is told to another hub");
 }
+
+async fn requests(hub: &hub::Hub) -> Vec<String> {
+    let requests: Api<CertificateSigningRequest> = Api::all(hub.server.admin.clone());
+    requests.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect()
+}
+
+#[tokio::test]
+async fn a_restart_waits_on_the_same_certificate_request() {
+    let (hub, store) = (hub::slow_hub().await, store().await);
+    let first = start_agent(&hub, &store, StateDir::memory());
+    let asked = eventually("a certificate is requested", async || Some(requests(&hub).await).filter(|names| !names.is_empty())).await;
+    first.stop().await;
+    let second = start_agent(&hub, &store, StateDir::memory());
+    hub.approve();
+    available(&hub).await;
+    assert_eq!(requests(&hub).await, asked);
+    let secrets: Api<Secret> = Api::namespaced(store.admin.clone(), "open-cluster-management-agent");
+    assert!(secrets.get_opt("hub-certificate-request").await.unwrap().is_none(), "its key is kept once");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_hub_no_longer_knows_is_replaced_by_joining_anew() {
+    let (hub, store) = (hub::hub().await, store().await);
+    let first = start_agent(&hub, &store, StateDir::memory());
+    available(&hub).await;
+    first.stop().await;
+    let secrets: Api<Secret> = Api::namespaced(store.admin.clone(), "open-cluster-management-agent");
+    let certificate = async || secrets.get("hub-kubeconfig-secret").await.unwrap().data.unwrap()["tls.crt"].clone();
+    let before = certificate().await;
+    *hub.desk.rejections.lock() = 1;
+    let second = start_agent(&hub, &store, StateDir::memory());
+    eventually("there is another certificate", async || (certificate().await != before).then_some(())).await;
+    let leases: Api<Lease> = Api::namespaced(hub.server.admin.clone(), CLUSTER);
+    let beat = async || leases.get("managed-cluster-lease").await.unwrap().spec?.renew_time;
+    let last = beat().await;
+    eventually("the lease is renewed with it", async || beat().await.filter(|next| Some(next) > last.as_ref())).await;
+    assert_eq!(requests(&hub).await.len(), 2);
+    second.stop().await;
+}

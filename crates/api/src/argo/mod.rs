@@ -115,4 +115,6 @@ pub mod condition {
     pub const ORPHANED_RESOURCE_WARNING: &str = "OrphanedResourceWarning";
     /// Some fields are accepted but not acted on; the message names them.
     pub const FIELDS_NOT_ACTED_ON: &str = "FieldsNotActedOnWarning";
+    /// A list in the status is cut; the message names it and how long it would be.
+    pub const LIST_CUT: &str = "ListCutWarning";
 }

@@ -4,7 +4,7 @@ use crate::server::{Server, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn git_clones_and_pushes_over_http() {
-    let server = Server::start(None).await;
+    let mut server = Server::start(None).await;
     server.create_with("app", &[("a.yaml", "a: 1\n")]);
     let url = server.url("app");
     let dir = server.dir.path().to_owned();
@@ -23,6 +23,8 @@ async fn git_clones_and_pushes_over_http() {
     })
     .await
     .expect("git agrees");
+    assert_eq!(server.pushes.try_recv().as_deref(), Ok("app.git"));
+    assert!(server.pushes.try_recv().is_err(), "only a push is one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

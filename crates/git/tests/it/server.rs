@@ -15,6 +15,8 @@ pub struct Server {
     pub address: std::net::SocketAddr,
     /// Requests answered so far.
     pub requests: Arc<AtomicUsize>,
+    /// Repositories pushed to, as the server tells.
+    pub pushes: tokio::sync::mpsc::UnboundedReceiver<String>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -23,7 +25,9 @@ impl Server {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path().join("served");
         std::fs::create_dir(&root).expect("a directory");
-        let bridge = GitHttp::new(Options { root, is_push_allowed: true, login });
+        let (told, pushes) = tokio::sync::mpsc::unbounded_channel();
+        let on_push: git::serve::OnPush = Arc::new(move |repository| drop(told.send(repository.to_owned())));
+        let bridge = GitHttp::new(Options { root, is_push_allowed: true, login, on_push: Some(on_push) });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let requests = Arc::new(AtomicUsize::new(0));
@@ -44,7 +48,7 @@ impl Server {
                 });
             }
         });
-        Self { dir, address, requests, task }
+        Self { dir, address, requests, pushes, task }
     }
 
     pub fn url(&self, name: &str) -> String {

@@ -290,3 +290,58 @@ fn sync_options_of_a_resource_are_obeyed() {
     cluster.commit('2', &format!("{changed}\n---\n{skipped}\n---\n{WEB}"));
     assert_eq!(cluster.settle(), ["replace ConfigMap config"], "only what is out of sync");
 }
+
+#[test]
+fn a_prune_that_asks_for_it_waits_for_a_persons_word() {
+    let kept = "{apiVersion: v1, kind: ConfigMap, metadata: {name: config, annotations: {argocd.argoproj.io/sync-options: Prune=confirm}}}";
+    let mut cluster = Cluster::new(AUTO, &format!("{kept}\n---\n{WEB}"));
+    cluster.settle();
+    cluster.commit('2', WEB);
+    assert_eq!(cluster.pass(60).settle(), [""; 0]);
+    let waiting = "Running: waiting for the pruning of ConfigMap shop/config to be confirmed";
+    assert!(cluster.summary().contains(waiting), "{}", cluster.summary());
+    assert!(cluster.status().resources.iter().any(|r| r.name == "config" && r.requires_deletion_confirmation));
+    let approve = |cluster: &mut Cluster, at: &str| {
+        let annotations = [("argocd.argoproj.io/deletion-approved".to_owned(), at.to_owned())];
+        cluster.app.metadata.annotations = Some(annotations.into());
+    };
+    approve(&mut cluster, "2025-12-31T00:00:00Z");
+    assert_eq!(cluster.settle(), [""; 0], "an old word is none for this sync");
+    approve(&mut cluster, "2026-01-01T00:02:00Z");
+    assert!(cluster.settle().contains(&"delete ConfigMap config".to_owned()));
+    assert!(cluster.summary().contains("Succeeded"));
+}
+
+#[test]
+fn an_operation_that_asks_for_what_is_not_there_does_nothing_at_all() {
+    let mut cluster = Cluster::new("", &both());
+    for (field, value) in
+        [("dryRun", json!(true)), ("manifests", json!(["x"])), ("revisions", json!(["a"])), ("syncStrategy", json!({"apply": {}}))]
+    {
+        cluster.app.operation = Some(serde_json::from_value(json!({"sync": {field: value}})).expect("an operation"));
+        assert_eq!(cluster.settle(), [""; 0]);
+        assert!(cluster.summary().contains(&format!("Error: operation.sync.{field}")), "{}", cluster.summary());
+    }
+}
+
+#[test]
+fn a_list_that_is_cut_says_so() {
+    let many: Vec<String> = (0..1_001).map(|n| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c{n:04}}}}}")).collect();
+    let mut cluster = Cluster::new("", &many.join("\n---\n"));
+    cluster.settle();
+    assert_eq!(cluster.status().resources.len(), 1_000);
+    let said = "ListCutWarning: status.resources holds the first 1000 of 1001; split the Application to see all";
+    assert_eq!(cluster.conditions(), [said]);
+}
+
+#[test]
+fn an_error_keeps_the_last_revision_with_the_source_it_was_of() {
+    let mut cluster = Cluster::new(AUTO, &both());
+    cluster.settle();
+    let before = cluster.status().sync;
+    cluster.app.spec.source.as_mut().expect("a source").path = "elsewhere".into();
+    cluster.git = Err("path elsewhere does not exist".into());
+    cluster.settle();
+    let after = cluster.status().sync;
+    assert_eq!((after.status.as_str(), after.revision, after.compared_to), ("Unknown", before.revision, before.compared_to));
+}

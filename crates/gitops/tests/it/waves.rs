@@ -198,10 +198,22 @@ fn deletion_goes_wave_by_wave_and_keeps_what_says_so() {
     cluster.settle();
     cluster.app.metadata.finalizers = Some(vec!["resources-finalizer.argocd.argoproj.io".into()]);
     let mut order = Vec::new();
+    cluster.app.metadata.deletion_timestamp = Some(api::Time(cluster.now));
+    let confirm = |cluster: &mut Cluster, words: &[&str]| {
+        cluster.app.spec.sync_policy.get_or_insert_default().sync_options = words.iter().map(|w| (*w).to_owned()).collect();
+        let live = cluster.objects.iter().map(|(k, o)| (k.clone(), gitops::Live::of(o))).collect();
+        gitops::deletion(&cluster.app, "web", &live)
+    };
+    let gitops::Deletion::Confirm { message } = confirm(&mut cluster, &["Delete=confirm"]) else { panic!("it does not wait") };
+    assert!(message.starts_with("waiting for the deletion of ConfigMap shop/a and 1 more to be confirmed"), "{message}");
+    let approved = ("argocd.argoproj.io/deletion-approved".to_owned(), cluster.now.to_string());
+    cluster.app.metadata.annotations = Some([approved].into());
+    assert!(matches!(confirm(&mut cluster, &["Delete=confirm"]), gitops::Deletion::Prune { .. }));
     loop {
         let live = cluster.objects.iter().map(|(k, o)| (k.clone(), gitops::Live::of(o))).collect();
         match gitops::deletion(&cluster.app, "web", &live) {
             gitops::Deletion::Release => break,
+            gitops::Deletion::Confirm { message } => panic!("{message}"),
             gitops::Deletion::Prune { groups, .. } => {
                 for action in groups.iter().flat_map(|g| &g.actions) {
                     order.push(action.key().name.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api::cluster::identity;
 use api::work::{GROUP, MANIFESTS_BYTES_MAX};
 use apimachinery::status::{Cause, Status};
 use apiserver::admission::{Admission, Ask, Attributes, Authorize};
@@ -31,6 +32,13 @@ impl Admission for Works {
         // A change of metadata is always possible: an agent must be able to take its finalizer from any work.
         if before == Some(spec) {
             return Ok(());
+        }
+        // Its agent may write a work for its finalizer's sake, as upstream. What runs on a cluster, and what its agent may
+        // read through the hub, is not for the cluster to say.
+        if !is_set && identity::parse_agent_user(&attributes.user.username).is_some() {
+            let text =
+                format!("user {:?} is an agent: it may change a work's finalizers and status, not its spec", attributes.user.username);
+            return Err(Status::new(403, "Forbidden", text));
         }
         let causes = check(spec, path);
         if !causes.is_empty() {

@@ -3,23 +3,31 @@
 //! [`GitServer`] holds the mirrors. As a [`Route`](apiserver::Route) below [`api::hub::path::GIT`] it resolves revisions
 //! and serves packs; its publisher asks every wanted repository for news and tells what moved as
 //! [`Notice::Revision`], which the notices endpoint passes on. Logins come from Secrets, as Argo CD keeps them ([`logins`]).
+//! What an agent may read of them is decided in one place ([`access`]).
 //!
 //! Invariants: one conversation with a Git server answers all askers; a notice is a hint, never the only way to learn.
 
+mod access;
 mod logins;
 mod publisher;
 mod route;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::hub::Notice;
-use controller::Runtime;
 use git::{Limits, Mirrors};
+use parking_lot::Mutex;
+use records::Records;
 use tokio::sync::broadcast;
+
+use crate::Context;
 
 /// Notices kept for a slow listener; one that falls behind looks at everything.
 const NOTICES_MAX: usize = 1024;
+/// Repositories remembered as told; beyond that all is told once more.
+const ANNOUNCED_MAX: usize = 1024;
 
 /// What the hub's Git service is made of.
 #[derive(Clone, Debug)]
@@ -46,7 +54,12 @@ pub struct GitServer {
     notices: broadcast::Sender<Notice>,
     poll: Duration,
     logins: logins::Logins,
+    access: access::Access,
+    announced: Arc<Mutex<Announced>>,
 }
+
+/// By repository: where each revision was when it was last told.
+type Announced = BTreeMap<String, BTreeMap<String, git::CommitId>>;
 
 impl GitServer {
     /// Returns the service; nothing runs until [`GitServer::start`].
@@ -57,14 +70,23 @@ impl GitServer {
         of_mirrors.limits = options.limits.clone();
         let known = logins.clone();
         of_mirrors.logins = Arc::new(move |url| known.find(url));
-        Self { mirrors: Mirrors::new(of_mirrors), notices: broadcast::Sender::new(NOTICES_MAX), poll: options.poll, logins }
+        let access = access::Access::new(logins.clone());
+        Self {
+            mirrors: Mirrors::new(of_mirrors),
+            notices: broadcast::Sender::new(NOTICES_MAX),
+            poll: options.poll,
+            logins,
+            access,
+            announced: Arc::default(),
+        }
     }
 
-    /// Starts to follow repository Secrets and to ask repositories for news.
-    pub fn start(&self, client: &kube::Client, runtime: &Runtime) {
-        self.logins.follow(client, runtime);
+    /// Starts to follow repository Secrets and what is delivered to whom, and to ask repositories for news.
+    pub fn start(&self, ctx: &Context, records: Arc<dyn Records>) {
+        self.logins.follow(&ctx.client, &ctx.runtime);
+        self.access.follow(&ctx.caches.works, records);
         let server = self.clone();
-        runtime.spawn("git publisher", async move { publisher::run(server).await });
+        ctx.runtime.spawn("git publisher", async move { publisher::run(server).await });
     }
 
     /// Listens to what moves from now on.
@@ -74,8 +96,9 @@ impl GitServer {
 
     /// Returns the board that the notices endpoint reads from.
     pub fn board(&self) -> crate::notices::Board {
-        let server = self.clone();
-        crate::notices::Board::new(self.notices.clone(), Arc::new(move || server.tips()))
+        let (server, access) = (self.clone(), self.access.clone());
+        let may_hear = Arc::new(move |cluster: &str, notice: &Notice| access.may_hear(cluster, notice));
+        crate::notices::Board::new(self.notices.clone(), Arc::new(move || server.tips()), may_hear)
     }
 
     /// Returns where the wanted revisions of all repositories are: what a new listener may have missed.
@@ -94,11 +117,25 @@ impl GitServer {
     /// Asks a repository for news now, and tells what moved.
     pub async fn refresh(&self, repo: &str) -> Result<(), git::Error> {
         let mirror = self.mirrors.get(repo)?;
-        for (revision, commit) in mirror.refresh().await? {
-            tracing::info!(repo = mirror.url(), %revision, %commit, "revision moved");
-            // Nobody listens: nobody needs it.
-            let _ = self.notices.send(Notice::Revision { repo: mirror.url().to_owned(), revision, commit: commit.to_string() });
-        }
+        mirror.refresh().await?;
+        self.announce(&mirror);
         Ok(())
+    }
+
+    /// Tells what moved since it was last told, whoever found it: what one agent's question brings to light, all hear.
+    fn announce(&self, mirror: &git::Mirror) {
+        let (repo, tips) = (mirror.url().to_owned(), mirror.tips());
+        let before = {
+            let mut announced = self.announced.lock();
+            if announced.len() >= ANNOUNCED_MAX {
+                announced.clear();
+            }
+            announced.insert(repo.clone(), tips.clone()).unwrap_or_default()
+        };
+        for (revision, commit) in tips.into_iter().filter(|(revision, commit)| before.get(revision) != Some(commit)) {
+            tracing::info!(repo, %revision, %commit, "revision moved");
+            // Nobody listens: nobody needs it.
+            let _ = self.notices.send(Notice::Revision { repo: repo.clone(), revision, commit: commit.to_string() });
+        }
     }
 }

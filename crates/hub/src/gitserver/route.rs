@@ -13,6 +13,7 @@ use serde_json::Value;
 use api::hub::{ResolveAnswer, path};
 
 use super::GitServer;
+use super::access::Access;
 
 /// A webhook's body; forges send up to some hundred kilobytes.
 const WEBHOOK_BYTES_MAX: usize = 1 << 20;
@@ -28,25 +29,30 @@ const WEBHOOK_URLS: [&str; 6] = [
 
 #[async_trait]
 impl Route for GitServer {
-    async fn handle(&self, request: Request<Body>, _user: &UserInfo) -> Response<Body> {
-        self.answer(request).await.unwrap_or_else(|status| refuse(&status))
+    async fn handle(&self, request: Request<Body>, user: &UserInfo) -> Response<Body> {
+        self.answer(request, user).await.unwrap_or_else(|status| refuse(&status))
     }
 }
 
 impl GitServer {
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+    async fn answer(&self, request: Request<Body>, user: &UserInfo) -> Result<Response<Body>, Status> {
         let method = request.method().clone();
         let asked = request.uri().path().to_owned();
         let query = RequestInfo::parse(&method, &asked, request.uri().query().unwrap_or_default()).query;
         if asked == path::GIT_RESOLVE && method == Method::GET {
+            self.access.may_read(user, required(&query, "repo")?).await?;
             return self.resolve(&query).await;
         }
         if let Some(commit) = asked.strip_prefix(path::GIT_PACKS).and_then(|rest| rest.strip_prefix('/'))
             && method == Method::GET
         {
+            self.access.may_read(user, required(&query, "repo")?).await?;
             return self.pack(commit, &query).await;
         }
         if asked == format!("{}/refresh", path::GIT) && method == Method::POST {
+            if Access::is_agent(user) {
+                return Err(Status::new(403, "Forbidden", "an agent may not announce commits: this is for forges and administrators"));
+            }
             return self.webhook(request.into_body(), &query).await;
         }
         Err(Status::no_such_path())
@@ -56,6 +62,7 @@ impl GitServer {
         let mirror = self.mirrors.get(required(query, "repo")?).map_err(|e| status(&e))?;
         // As old as the publisher lets it become, and no older.
         let found = mirror.resolve(query.get("revision").unwrap_or_default(), self.poll * 2).await.map_err(|e| status(&e))?;
+        self.announce(&mirror);
         let answer = serde_json::to_vec(&ResolveAnswer { commit: found.to_string() }).expect("plain data");
         Ok(respond(StatusCode::OK, "application/json", answer.into()))
     }
@@ -163,9 +170,13 @@ mod tests {
     }
 
     async fn ask(server: &GitServer, method: &str, path: &str, body: &'static str) -> (u16, Bytes) {
+        ask_as(&UserInfo::admin("test"), server, method, path, body).await
+    }
+
+    async fn ask_as(user: &UserInfo, server: &GitServer, method: &str, path: &str, body: &'static str) -> (u16, Bytes) {
         let body = Full::new(Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync();
         let request = Request::builder().method(method).uri(path).body(body).expect("a request");
-        let response = server.handle(request, &UserInfo::admin("test")).await;
+        let response = server.handle(request, user).await;
         let status = response.status().as_u16();
         (status, read(response.into_body()).await.expect("a body").into())
     }
@@ -178,6 +189,7 @@ mod tests {
         let first = commit(&repo, "a: 1");
         let mut options = Options::new(dir.path().join("hub"));
         options.is_file_allowed = true;
+        options.poll = std::time::Duration::ZERO;
         let server = GitServer::new(&options);
         let mut notices = server.notices();
         let url = format!("file://{}", repo.display());
@@ -198,12 +210,23 @@ mod tests {
 
         let second = commit(&repo, "a: 2");
         assert_eq!(ask(&server, "POST", &format!("/muster/v1/git/refresh?repo={url}"), "").await.0, 202);
-        let moved = notices.recv().await.expect("a notice");
-        assert_eq!(moved, Notice::Revision { repo: url, revision: "main".into(), commit: second });
+        let mut told = async || notices.recv().await.expect("a notice");
+        let main_at = |commit: String| Notice::Revision { repo: url.clone(), revision: "main".into(), commit };
+        assert_eq!((told().await, told().await), (main_at(first.clone()), main_at(second)));
+        let third = commit(&repo, "a: 3");
+        assert_eq!(ask(&server, "GET", &resolve, "").await.0, 200);
+        assert_eq!(told().await, main_at(third), "what one agent's question finds, all hear");
         assert_eq!(
             ask(&server, "POST", "/muster/v1/git/refresh", r#"{"repository": {"clone_url": "https://elsewhere/x.git"}}"#).await.0,
             202
         );
         assert_eq!(ask(&server, "POST", "/muster/v1/git/refresh", "nonsense").await.0, 400);
+
+        let name = api::cluster::identity::agent_user("store-1", "a");
+        let agent = UserInfo { username: name, groups: vec![api::cluster::identity::cluster_group("store-1")], ..UserInfo::default() };
+        let refused = async |method: &str, path: &str| ask_as(&agent, &server, method, path, "{}").await.0;
+        assert_eq!(refused("POST", "/muster/v1/git/refresh").await, 403);
+        assert_eq!(refused("GET", &resolve).await, 503, "nobody knows yet what is delivered");
+        assert_eq!(refused("GET", &format!("/muster/v1/git/packs/{first}?repo={url}&path=")).await, 503);
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use api::cluster::{GROUP, REGISTER_GROUP, identity};
+use api::hub::path;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -61,14 +62,8 @@ pub fn cluster_role(cluster: &str, is_accepted: bool) -> ClusterRole {
             named(rule(&[REGISTER_GROUP], &["managedclusters/clientcertificates"], &["renew"]), cluster),
             named(rule(&[GROUP], &["managedclusters"], &["get", "list", "update", "watch"]), cluster),
             named(rule(&[GROUP], &["managedclusters/status"], &["patch", "update"]), cluster),
-            paths(
-                &[
-                    api::hub::path::HUB.to_owned(),
-                    format!("{}/*", api::hub::path::GIT),
-                    format!("{}/{cluster}/*", api::hub::path::CLUSTERS),
-                ],
-                &["get", "post"],
-            ),
+            paths(&[path::HUB.to_owned(), path::GIT_RESOLVE.to_owned(), format!("{}/*", path::GIT_PACKS)], &["get"]),
+            paths(&[format!("{}/{cluster}/*", path::CLUSTERS)], &["get", "post"]),
         ]
     } else {
         vec![named(rule(&[GROUP], &["managedclusters"], &["get", "list", "watch"]), cluster)]

@@ -148,7 +148,7 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
         crate::run(client.clone(), runtime.clone(), options.reconcilers).await.map_err(|error| StartError::Prepare(error.full()))?;
     let info = identity::ensure(&client).await.map_err(|error| StartError::Prepare(error.full()))?;
     if let Some(git) = &git {
-        git.start(&client, &runtime);
+        git.start(&context, kept.records.clone());
     }
     let shared = Shared {
         ctx: context.clone(),

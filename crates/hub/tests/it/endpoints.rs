@@ -17,7 +17,7 @@ async fn send(connection: &tunnel::Connection, request: Request<tunnel::Body>) -
     connection.http.clone().oneshot(request).await.expect("an answer")
 }
 
-async fn get(connection: &tunnel::Connection, path: &str) -> (StatusCode, Bytes) {
+pub async fn get(connection: &tunnel::Connection, path: &str) -> (StatusCode, Bytes) {
     let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
     let answer = send(connection, Request::get(path).body(body).unwrap()).await;
     (answer.status(), answer.into_body().collect().await.expect("a body").to_bytes())

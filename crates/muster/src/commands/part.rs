@@ -1,24 +1,30 @@
 //! One process of a fleet, in the foreground: what `muster up` starts three of.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use controller::{Clock, Runtime};
-use git::serve::{GitHttp, Options as ServeOptions};
+use git::serve::{GitHttp, OnPush, Options as ServeOptions};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::SignedDuration;
 use kube::config::Kubeconfig;
 use tokio::net::TcpListener;
-use tunnel::TlsConnector;
+use tower::ServiceExt;
+use tunnel::{Connector, TlsConnector};
 
 use crate::layout::{Layout, write_whole};
 
 /// How long a bootstrap kubeconfig lets clusters join; every start makes a new one.
 const BOOTSTRAP_HOURS: i64 = 24 * 7;
+/// Pushes the hub is still to be told of.
+const PUSHES_MAX: usize = 64;
+const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub struct Run {
@@ -64,7 +70,8 @@ async fn asked_to_stop() -> anyhow::Result<()> {
 
 async fn serve_git(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
     let fleet = layout.existing()?;
-    let git = GitHttp::new(ServeOptions { root: layout.repos(), is_push_allowed: true, login: None });
+    let on_push = Some(tell_hub(runtime, layout, &fleet));
+    let git = GitHttp::new(ServeOptions { root: layout.repos(), is_push_allowed: true, login: None, on_push });
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.git_port()));
     let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
     runtime.spawn("git", async move {
@@ -86,6 +93,43 @@ async fn serve_git(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {
         }
     });
     asked_to_stop().await
+}
+
+/// Returns what tells the hub of pushes at once. It is a hint: what the hub is not told of, it finds by itself.
+fn tell_hub(runtime: &Runtime, layout: &Layout, fleet: &Fleet) -> OnPush {
+    let (pushes, mut told) = tokio::sync::mpsc::channel::<String>(PUSHES_MAX);
+    let (kubeconfig, base) = (layout.kubeconfig(), format!("http://127.0.0.1:{}", fleet.git_port()));
+    runtime.spawn("pushes", async move {
+        while let Some(repository) = told.recv().await {
+            match tokio::time::timeout(TELL_TIMEOUT, refresh(&kubeconfig, &format!("{base}/{repository}"))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(repository, %error, "the hub was not told of a push"),
+                Err(_) => tracing::debug!(repository, "the hub does not answer"),
+            }
+        }
+    });
+    Arc::new(move |repository: &str| {
+        // Full only while the hub is away, and then it looks by itself.
+        let _ = pushes.try_send(repository.to_owned());
+    })
+}
+
+/// Asks the hub, as its administrator, to look at a repository now.
+async fn refresh(kubeconfig: &Path, repo: &str) -> anyhow::Result<()> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let connection = TlsConnector.connect(&kubeconfig)?;
+    let repo = repo.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
+    let request = http::Request::post(format!("{}/refresh?repo={repo}", api::hub::path::GIT)).body(tunnel::body::empty())?;
+    let response = send(connection.http.clone(), request).await.map_err(|error| anyhow!("{error}"))?;
+    anyhow::ensure!(response.status().is_success(), "the hub answered {}", response.status());
+    Ok(())
+}
+
+type Answer = Result<http::Response<tunnel::ResponseBody>, tunnel::BoxError>;
+
+/// Boxed, since the service's own future is not nameable across tasks.
+fn send(service: tunnel::HttpService, request: http::Request<tunnel::Body>) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+    Box::pin(service.oneshot(request))
 }
 
 async fn serve_hub(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> {

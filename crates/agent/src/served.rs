@@ -1,4 +1,4 @@
-//! Which kinds the cluster serves, and where.
+//! Which kinds the cluster serves, and where: what work and GitOps both ask.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +11,6 @@ use kube::core::discovery::Scope;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use gitops::Key;
-
 /// A kind that was not served is asked for again after this: its definition may have come.
 const MISSING_FOR: Duration = Duration::from_secs(5);
 /// A definition may be replaced by one of another scope.
@@ -21,7 +19,7 @@ const KINDS_MAX: usize = 500;
 
 /// A kind as the cluster serves it.
 #[derive(Clone, Debug)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     pub resource: ApiResource,
     pub is_namespaced: bool,
 }
@@ -41,7 +39,7 @@ type Known = HashMap<GroupVersionKind, (Instant, Option<Kind>)>;
 
 /// Asks discovery once per kind; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Served {
+pub(crate) struct Served {
     client: Client,
     known: Arc<RwLock<Known>>,
 }
@@ -71,10 +69,6 @@ impl Served {
         }
         known.insert(gvk, (Instant::now(), found.clone()));
         Ok(found)
-    }
-
-    pub async fn of(&self, key: &Key, version: &str) -> Result<Option<Kind>, kube::Error> {
-        self.kind(&key.group, version, &key.kind).await
     }
 
     /// Forgets that kinds were missing: a definition was just applied.
