@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tunnel::{Connector, TlsConnector};
 
-use crate::layout::{Layout, write_whole};
+use crate::layout::{Fleet, Layout, write_whole};
 
 /// How long a bootstrap kubeconfig lets clusters join; every start makes a new one.
 const BOOTSTRAP_HOURS: i64 = 24 * 7;
