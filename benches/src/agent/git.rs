@@ -32,7 +32,7 @@ impl Repository {
         let bare = served.join("shop.git").display().to_string();
         repository.git(&["clone", "-q", "--bare", ".", &bare])?;
         repository.git(&["remote", "add", "origin", &bare])?;
-        let service = GitHttp::new(Options { root: served, is_push_allowed: false, login: None });
+        let service = GitHttp::new(Options { root: served, is_push_allowed: false, login: None, on_push: None });
         runtime.spawn("git", answer(listener, service));
         Ok(repository)
     }

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
@@ -111,6 +111,10 @@ impl GitHttp {
     /// Returns what to do when a request has succeeded, if it is a push.
     fn pushed<B>(&self, request: &Request<B>) -> Option<Box<dyn FnOnce() + Send>> {
         let on_push = self.options.on_push.clone()?;
+        // Before a large push git sends an empty one to see whether it may: a single flush packet.
+        if request.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "4") {
+            return None;
+        }
         let path = request.uri().path().trim_start_matches('/');
         let repository = path.strip_suffix("/git-receive-pack").filter(|_| request.method() == http::Method::POST)?.to_owned();
         Some(Box::new(move || on_push(&repository)))
