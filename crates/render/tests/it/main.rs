@@ -68,7 +68,7 @@ fn a_manifest_with_a_mistake_is_a_problem_with_its_line() {
     check("f.yaml", &nested(62), &["f.yaml:1 \"a\""]);
     for depth in [64, 10_000] {
         let found = outcome(&files(&[("f.yaml", &nested(depth))]), &Source::default());
-        assert!(found.starts_with("! f.yaml:4: it is not YAML: ") && found.contains("depth"), "{found}");
+        assert!(found.starts_with("! f.yaml:4: it is not YAML: nested deeper than 64 levels"), "{found}");
     }
     let deep = format!(r#"{{"apiVersion": "v1", "kind": "A", "metadata": {{"name": "a"}}, "x": {}1{}}}"#, "[".repeat(100), "]".repeat(100));
     check("f.json", &deep, &["! f.json:1: A \"a\": it nests deeper than 64 levels"]);

