@@ -27,4 +27,6 @@ pub struct Context {
     pub state_dir: StateDir,
     pub runtime: Runtime,
     pub(crate) rotation: Arc<watch::Sender<Option<Rotation>>>,
+    /// How often the hub has welcomed our reports: it may have been away before, and taken us for lost.
+    pub(crate) welcomes: Arc<watch::Sender<u64>>,
 }

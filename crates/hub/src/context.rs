@@ -27,7 +27,7 @@ pub struct Context {
     pub caches: Caches,
     pub options: Options,
     pub started_at: Timestamp,
-    /// When agents were last heard of.
+    /// When clusters were last heard.
     pub sightings: Sightings,
 }
 
@@ -61,11 +61,6 @@ impl Context {
 
     pub fn now(&self) -> Timestamp {
         self.runtime.clock.now()
-    }
-
-    /// Returns when a cluster's agent was last heard of by its lease.
-    pub fn last_seen(&self, cluster: &str) -> Option<Timestamp> {
-        self.sightings.lock().get(cluster).map(|s| s.seen_at.unwrap_or(s.renewed_at))
     }
 
     pub fn all<K>(&self) -> Api<K>

@@ -68,6 +68,8 @@ pub struct Desk {
     pub gaps: Mutex<Vec<(u64, u64)>>,
     /// Streams are refused while this is set.
     pub is_closed: Mutex<bool>,
+    /// Ends the streams that are open.
+    pub cut: tokio::sync::Notify,
     /// As many times an agent is told that its certificate is unknown.
     pub rejections: Mutex<u32>,
 }
@@ -92,7 +94,12 @@ impl Route for DeskRoute {
                 let mut upload = request.into_body();
                 let mut lines = Lines::default();
                 let mut who = None;
-                while let Some(Ok(frame)) = upload.frame().await {
+                loop {
+                    let frame = tokio::select! {
+                        frame = upload.frame() => frame,
+                        () = desk.cut.notified() => return,
+                    };
+                    let Some(Ok(frame)) = frame else { return };
                     lines.push(frame.data_ref().unwrap());
                     let mut last = None;
                     while let Ok(Some(line)) = lines.next_line() {
