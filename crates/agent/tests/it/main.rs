@@ -4,6 +4,7 @@ mod gitops;
 mod hub;
 mod registration;
 mod reports;
+mod rotation;
 mod work;
 
 use std::sync::Arc;
