@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::argo::{AppProject, ApplicationSet};
 use api::cluster::{
     AddOnPlacementScore, LEASE_NAME, ManagedCluster, ManagedClusterSet, ManagedClusterSetBinding, Placement, PlacementDecision,
 };
@@ -41,6 +42,8 @@ pub struct Caches {
     pub scores: Cache<AddOnPlacementScore>,
     pub works: Cache<ManifestWork>,
     pub replica_sets: Cache<ManifestWorkReplicaSet>,
+    pub application_sets: Cache<ApplicationSet>,
+    pub projects: Cache<AppProject>,
     pub leases: Cache<Lease>,
     pub requests: Cache<CertificateSigningRequest>,
     /// Only those of clusters.
@@ -90,6 +93,8 @@ impl Caches {
             scores: Cache::start(runtime, Api::all(client.clone()), Config::default()),
             works: Cache::start(runtime, Api::all(client.clone()), Config::default()),
             replica_sets: Cache::start(runtime, Api::all(client.clone()), Config::default()),
+            application_sets: Cache::start(runtime, Api::all(client.clone()), Config::default()),
+            projects: Cache::start(runtime, Api::all(client.clone()), Config::default()),
             leases: Cache::start(runtime, Api::all(client.clone()), Config::default().fields(&format!("metadata.name={LEASE_NAME}"))),
             requests: Cache::start(runtime, Api::all(client.clone()), of_clusters()),
             namespaces: Cache::start(runtime, Api::all(client.clone()), of_clusters()),
@@ -109,6 +114,8 @@ impl Caches {
             self.scores.ready(),
             self.works.ready(),
             self.replica_sets.ready(),
+            self.application_sets.ready(),
+            self.projects.ready(),
             self.leases.ready(),
             self.requests.ready(),
             self.namespaces.ready(),
