@@ -1,5 +1,6 @@
 // One cluster: how it is and was, what runs on it, what happened.
 
+import '@patternfly/react-styles/css/components/Tabs/tabs.css';
 import { Alert } from '@patternfly/react-core/dist/esm/components/Alert';
 import { Button } from '@patternfly/react-core/dist/esm/components/Button';
 import { Modal, ModalBody, ModalFooter, ModalHeader } from '@patternfly/react-core/dist/esm/components/Modal';
