@@ -1,10 +1,13 @@
 //! The hub's reconcilers on whatever control plane the environment gives: they are plain clients.
 
+use std::time::Duration;
+
 use controller::{Clock, Runtime};
 use testkit::control_plane::ControlPlane;
-use testkit::{apply, delete, eventually, get};
+use testkit::{apply, delete, eventually_within, get};
 
 const CLUSTER: &str = "cluster.open-cluster-management.io/v1";
+const PATIENCE: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hub_runs_on_any_kubernetes() {
@@ -21,16 +24,19 @@ async fn the_hub_runs_on_any_kubernetes() {
         &format!("{{apiVersion: {CLUSTER}, kind: ManagedCluster, metadata: {{name: {name}}}, spec: {{hubAcceptsClient: true}}}}"),
     )
     .await;
-    eventually("the cluster is accepted", async || {
+    eventually_within(PATIENCE, "the cluster is accepted", async || {
         let cluster = get(&client, CLUSTER, "ManagedCluster", None, &name).await;
         let conditions = cluster["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().any(|condition| condition["type"] == "HubAccepted" && condition["status"] == "True")
+        conditions.iter().any(|condition| condition["type"] == "HubAcceptedManagedCluster" && condition["status"] == "True")
     })
     .await;
-    eventually("it has a namespace", async || get(&client, "v1", "Namespace", None, &name).await["metadata"]["name"] == name).await;
+    eventually_within(PATIENCE, "it has a namespace", async || {
+        get(&client, "v1", "Namespace", None, &name).await["metadata"]["name"] == name
+    })
+    .await;
     delete(&client, CLUSTER, "ManagedCluster", None, &name).await;
     if plane.has_controllers() {
-        eventually("it is gone", async || get(&client, CLUSTER, "ManagedCluster", None, &name).await.is_null()).await;
+        eventually_within(PATIENCE, "it is gone", async || get(&client, CLUSTER, "ManagedCluster", None, &name).await.is_null()).await;
     }
     runtime.stop().await;
 }
