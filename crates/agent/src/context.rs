@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use controller::Runtime;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::watch;
 
@@ -27,4 +28,15 @@ pub struct Context {
     pub state_dir: StateDir,
     pub runtime: Runtime,
     pub(crate) rotation: Arc<watch::Sender<Option<Rotation>>>,
+    /// How often the hub has welcomed our reports: it may have been away before, and taken us for lost.
+    pub(crate) welcomes: Arc<watch::Sender<u64>>,
+}
+
+impl Context {
+    /// Returns the time by the hub's clock as far as it is known, else by ours.
+    pub(crate) fn hub_now(&self) -> Timestamp {
+        let skew = self.clock_skew.ms().map_or(SignedDuration::ZERO, SignedDuration::from_millis);
+        let now = self.runtime.clock.now();
+        now.saturating_add(skew).unwrap_or(now)
+    }
 }

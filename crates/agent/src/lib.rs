@@ -89,6 +89,7 @@ async fn begin(options: &AgentOptions) -> Context {
         state_dir: options.state_dir.clone(),
         runtime: options.runtime.clone(),
         rotation: Arc::new(tokio::sync::watch::Sender::new(None)),
+        welcomes: Arc::new(tokio::sync::watch::Sender::new(0)),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A session is a runtime of its own: caches of hub objects, streams and everything fed by them. When the hub's epoch
 //! changes (a restore from a backup), resource versions seen before mean nothing; the session ends and the
-//! next one lists everything anew. While the hub is only away, the session lives on.
+//! next one lists everything anew. While the hub is only away, the session lives on. Before the first session, and
+//! between two, works are held as they were kept on disk.
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::{Context, HubIdentity, notices, registration, report, work};
 pub(crate) async fn run(context: Context) {
     let mut identities = context.hub.identity();
     loop {
+        let held = work::hold(&context);
         let identity = match identities.wait_for(|identity| *identity != HubIdentity::Unknown).await {
             Ok(identity) => identity.clone(),
             Err(_) => return,
@@ -25,7 +27,7 @@ pub(crate) async fn run(context: Context) {
         tracing::info!(cluster = %context.cluster_name, ?identity, "session begins");
         let session = Context { runtime: context.runtime.child(), ..context.clone() };
         registration::start_told(&session);
-        work::start(&session, &identity);
+        work::start(&session, &identity, held.clone());
         session.runtime.spawn("reports", report::run(session.clone()));
         session.runtime.spawn("notices", notices::run(session.clone()));
         let is_other = |now: &HubIdentity| key(now) != key(&identity);
@@ -34,6 +36,7 @@ pub(crate) async fn run(context: Context) {
         }
         tracing::warn!("the hub is another one or was restored: everything is listed anew");
         session.runtime.stop().await;
+        held.stop().await;
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod cache;
 mod error;
+mod http;
 mod mirror;
 mod mirrors;
 mod pack;

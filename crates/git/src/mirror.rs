@@ -5,15 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tunnel::HttpService;
 
+use crate::http::server_of;
 use crate::remote::{self, Remote};
 use crate::tree::{self, Place};
 use crate::{CommitId, Error, Limits, Logins, Pack, PackCache};
@@ -41,6 +44,8 @@ struct Inner {
     permits: Arc<Semaphore>,
     /// Held through a conversation with the server.
     conversing: tokio::sync::Mutex<()>,
+    /// The way to the server, once it was needed; `None` in it for a repository on disk.
+    http: OnceLock<Option<HttpService>>,
     state: Mutex<State>,
 }
 
@@ -60,7 +65,17 @@ struct Known {
 
 impl Mirror {
     pub(crate) fn new(url: String, dir: PathBuf, logins: Logins, limits: Limits, cache: PackCache, permits: Arc<Semaphore>) -> Self {
-        Self(Arc::new(Inner { url, dir, logins, limits, cache, permits, conversing: Default::default(), state: Default::default() }))
+        Self(Arc::new(Inner {
+            url,
+            dir,
+            logins,
+            limits,
+            cache,
+            permits,
+            conversing: Default::default(),
+            http: OnceLock::new(),
+            state: Default::default(),
+        }))
     }
 
     /// Returns the repository's URL as it was first asked for.
@@ -204,11 +219,11 @@ impl Mirror {
     /// Runs a conversation on a blocking thread, with a limit on its time.
     async fn remotely<T: Send + 'static>(&self, work: impl FnOnce(&Remote<'_>) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
         let interrupt = Arc::new(AtomicBool::new(false));
-        let (this, interrupted) = (self.clone(), interrupt.clone());
+        let (this, interrupted, http, runtime) = (self.clone(), interrupt.clone(), self.http()?, Handle::current());
         let conversation = self.blocking(move || {
             let Inner { url, dir, logins, .. } = &*this.0;
             shrink(url, dir)?;
-            work(&Remote { url, login: logins(url), dir, interrupt: &interrupted })
+            work(&Remote { url, login: logins(url), dir, http, runtime, interrupt: &interrupted })
         });
         match tokio::time::timeout(CONVERSATION_TIMEOUT, conversation).await {
             Ok(outcome) => outcome,
@@ -217,6 +232,15 @@ impl Mirror {
                 Err(Error::TimedOut { repo: self.0.url.clone(), seconds: CONVERSATION_TIMEOUT.as_secs() })
             }
         }
+    }
+
+    fn http(&self) -> Result<Option<HttpService>, Error> {
+        let Inner { url, http, .. } = &*self.0;
+        if let Some(http) = http.get() {
+            return Ok(http.clone());
+        }
+        let opened = server_of(url).map_err(|error| Error::Unreachable { repo: url.clone(), cause: error.to_string() })?;
+        Ok(http.get_or_init(|| opened).clone())
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {

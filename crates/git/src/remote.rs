@@ -7,22 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use gix::bstr::{BString, ByteSlice};
 use gix::credentials::helper::Action;
 use gix::credentials::protocol::Outcome;
 use gix::protocol::handshake::Ref;
-use gix::protocol::transport::client::blocking_io::http;
+use gix::protocol::transport::Protocol;
+use gix::protocol::transport::client::blocking_io::http::Transport;
 use gix::remote::{Direction, fetch};
+use tokio::runtime::Handle;
+use tunnel::HttpService;
 
 use crate::error::root_cause;
+use crate::http::Client;
 use crate::{CommitId, Error, Login};
-
-/// A whole request, body included; gix's own default is 30 s, too short for a large first fetch.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The repository a conversation is about.
 pub(crate) struct Remote<'a> {
@@ -30,6 +28,9 @@ pub(crate) struct Remote<'a> {
     pub login: Option<Login>,
     /// Where the mirror is kept.
     pub dir: &'a Path,
+    /// The way to its server; `None` for a repository on disk.
+    pub http: Option<HttpService>,
+    pub runtime: Handle,
     pub interrupt: &'a AtomicBool,
 }
 
@@ -105,15 +106,19 @@ impl Remote<'_> {
         let login = self.login.clone();
         let failed = |error: gix::Error| self.explain(&error);
         let url = gix::url::parse(self.url).map_err(|_| Error::Scheme { repo: self.url.to_owned() })?;
+        let transport =
+            self.http.clone().map(|http| Transport::new_http(Client::new(http, self.runtime.clone()), url.clone(), Protocol::V2, false));
         let remote = repository.remote_at(url).map_err(failed)?;
         let remote =
             remote.with_fetch_tags(fetch::Tags::None).with_refspecs(specs.iter().map(|s| BString::from(s.as_str())), Direction::Fetch);
         let remote = remote.map_err(failed)?;
-        let mut connection =
-            remote.connect(Direction::Fetch).map_err(failed)?.with_credentials(move |action| answer(action, login.as_ref()));
-        if self.url.starts_with("http") {
-            connection.set_transport_options(Box::new(http_options()));
-        }
+        let connection = match transport {
+            Some(transport) => remote.to_connection_with_transport(
+                Box::new(transport) as Box<dyn gix::protocol::transport::client::blocking_io::Transport + Send>
+            ),
+            None => remote.connect(Direction::Fetch).map_err(failed)?,
+        };
+        let connection = connection.with_credentials(move |action| answer(action, login.as_ref()));
         let prepared = connection.prepare_fetch(gix::progress::Discard, Default::default()).map_err(failed)?;
         let tips = wanted(&prepared.ref_map().remote_refs);
         let lacking = tips.values().flatten().any(|commit| !has_commit(repository, commit));
@@ -156,14 +161,6 @@ fn answer(action: Action, login: Option<&Login>) -> gix::Result<Option<Outcome>>
     let identity =
         gix::sec::identity::Account { username: login.username.clone(), password: login.password.clone(), oauth_refresh_token: None };
     Ok(Some(Outcome { identity, next: context.into() }))
-}
-
-fn http_options() -> http::Options {
-    let client = http::reqwest::Options {
-        configure_client: Some(Box::new(|client| Ok(client.timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT)))),
-        configure_request: None,
-    };
-    http::Options { backend: Some(Arc::new(Mutex::new(client))), ..Default::default() }
 }
 
 /// What to ask the server for: a name may be a branch or a tag.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::argo::{AppProject, ApplicationSet};
 use api::cluster::{
     AddOnPlacementScore, LEASE_NAME, ManagedCluster, ManagedClusterSet, ManagedClusterSetBinding, Placement, PlacementDecision,
 };
@@ -27,7 +28,7 @@ pub struct Context {
     pub caches: Caches,
     pub options: Options,
     pub started_at: Timestamp,
-    /// When agents were last heard of.
+    /// When clusters were last heard.
     pub sightings: Sightings,
 }
 
@@ -41,6 +42,8 @@ pub struct Caches {
     pub scores: Cache<AddOnPlacementScore>,
     pub works: Cache<ManifestWork>,
     pub replica_sets: Cache<ManifestWorkReplicaSet>,
+    pub application_sets: Cache<ApplicationSet>,
+    pub projects: Cache<AppProject>,
     pub leases: Cache<Lease>,
     pub requests: Cache<CertificateSigningRequest>,
     /// Only those of clusters.
@@ -61,11 +64,6 @@ impl Context {
 
     pub fn now(&self) -> Timestamp {
         self.runtime.clock.now()
-    }
-
-    /// Returns when a cluster's agent was last heard of by its lease.
-    pub fn last_seen(&self, cluster: &str) -> Option<Timestamp> {
-        self.sightings.lock().get(cluster).map(|s| s.seen_at.unwrap_or(s.renewed_at))
     }
 
     pub fn all<K>(&self) -> Api<K>
@@ -95,6 +93,8 @@ impl Caches {
             scores: Cache::start(runtime, Api::all(client.clone()), Config::default()),
             works: Cache::start(runtime, Api::all(client.clone()), Config::default()),
             replica_sets: Cache::start(runtime, Api::all(client.clone()), Config::default()),
+            application_sets: Cache::start(runtime, Api::all(client.clone()), Config::default()),
+            projects: Cache::start(runtime, Api::all(client.clone()), Config::default()),
             leases: Cache::start(runtime, Api::all(client.clone()), Config::default().fields(&format!("metadata.name={LEASE_NAME}"))),
             requests: Cache::start(runtime, Api::all(client.clone()), of_clusters()),
             namespaces: Cache::start(runtime, Api::all(client.clone()), of_clusters()),
@@ -114,6 +114,8 @@ impl Caches {
             self.scores.ready(),
             self.works.ready(),
             self.replica_sets.ready(),
+            self.application_sets.ready(),
+            self.projects.ready(),
             self.leases.ready(),
             self.requests.ready(),
             self.namespaces.ready(),

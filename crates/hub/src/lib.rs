@@ -21,6 +21,7 @@ mod registration;
 mod replicaset;
 mod reports;
 mod server;
+mod unacted;
 mod write;
 
 use std::collections::BTreeSet;
@@ -77,6 +78,7 @@ pub async fn run(client: Client, runtime: Runtime, options: Options) -> Result<A
     placement::start(&ctx);
     replicaset::start(&ctx);
     cleanup::start(&ctx);
+    unacted::start(&ctx);
     tracing::info!("hub reconcilers started");
     Ok(ctx)
 }

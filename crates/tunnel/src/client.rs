@@ -9,7 +9,7 @@ use kube::config::Kubeconfig;
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{self, Endpoint};
 use crate::wire::Wire;
 use crate::{BoxError, Connection, Connector, Error, HttpService, ResponseBody};
 
@@ -28,6 +28,12 @@ impl Connector for TlsConnector {
         let http = BoxCloneSyncService::new(service_fn(move |request| wire.clone().send(request)));
         Ok(Connection { client: kube_client(http.clone(), default_namespace), http })
     }
+}
+
+/// Opens a way to any HTTP server, such as `https://git.example:8443`, without an identity. It keeps a connection, and
+/// follows no redirect.
+pub fn to_server(server: &str) -> Result<HttpService, Error> {
+    Ok(TlsConnector.connect(&endpoint::anonymous(server))?.http)
 }
 
 /// Puts a Kubernetes client on any HTTP service; it waits and tries again where the server asks to (429, or 503

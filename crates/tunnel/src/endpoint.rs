@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{AuthInfo, Cluster, Context, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 
-use crate::Error;
 use crate::tls::{Pem, TlsSettings};
+use crate::{Error, proxy};
 
 /// A bound service account token on disk is replaced well before it expires; once a minute is as client-go does.
 const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(60);
@@ -52,7 +53,12 @@ impl Endpoint {
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = is_tls.then(|| tls_settings(&host, &cluster, &user)).transpose()?;
-        let proxy = cluster.proxy_url.as_deref().filter(|url| !url.is_empty()).map(proxy_uri).transpose()?;
+        let proxy = match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => Some(proxy_uri("clusters[].cluster.proxy-url", url)?),
+            None => {
+                proxy::of_environment(&Matcher::from_env(), &uri).map(|url| proxy_uri("HTTPS_PROXY or HTTP_PROXY", &url)).transpose()?
+            }
+        };
         let (headers, token_file) = identity(&user)?;
         Ok(Self {
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
@@ -95,6 +101,20 @@ impl TokenFile {
         };
         *read = Some((Instant::now(), value.clone()));
         Ok(value)
+    }
+}
+
+/// Returns a kubeconfig that only says where a server is: no identity, trusted as the machine trusts.
+pub(crate) fn anonymous(server: &str) -> Kubeconfig {
+    let cluster = Cluster { server: Some(server.to_owned()), ..Cluster::default() };
+    Kubeconfig {
+        clusters: vec![NamedCluster { name: "server".into(), cluster: Some(cluster), ..NamedCluster::default() }],
+        contexts: vec![NamedContext {
+            name: "server".into(),
+            context: Some(Context { cluster: "server".into(), ..Context::default() }),
+            ..NamedContext::default()
+        }],
+        ..Kubeconfig::default()
     }
 }
 
@@ -227,10 +247,10 @@ fn secret(user: &AuthInfo, field: &str) -> Result<Option<String>, Error> {
     Ok(value.get(field).and_then(|v| v.as_str()).map(str::to_owned))
 }
 
-fn proxy_uri(url: &str) -> Result<Uri, Error> {
-    let uri: Uri = url.parse().map_err(|e| bad(format!("clusters[].cluster.proxy-url {url:?}: {e}")))?;
+fn proxy_uri(field: &str, url: &str) -> Result<Uri, Error> {
+    let uri: Uri = url.parse().map_err(|e| bad(format!("{field} {url:?}: {e}")))?;
     if uri.scheme_str() != Some("http") || uri.host().is_none() {
-        return Err(bad(format!("clusters[].cluster.proxy-url {url:?}: only http:// proxies are supported")));
+        return Err(bad(format!("{field} {url:?}: only http:// proxies are supported")));
     }
     Ok(uri)
 }

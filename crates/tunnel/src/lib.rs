@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 pub use body::Body;
-pub use client::{TlsConnector, kube_client};
+pub use client::{TlsConnector, kube_client, to_server};
 pub use endpoint::in_cluster;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,8 @@
 //! Through an HTTP proxy: `CONNECT host:port`.
 
+use base64::Engine;
 use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -8,6 +10,19 @@ use crate::endpoint::basic;
 
 /// A proxy that answers with more header bytes than this is none.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
+
+/// Returns the proxy that the environment names for a server (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, unless `NO_PROXY`
+/// has the host), as client-go does: never for this machine itself.
+pub(crate) fn of_environment(environment: &Matcher, server: &Uri) -> Option<String> {
+    let host = server.host()?.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let found = environment.intercept(server).filter(|_| !is_loopback)?;
+    let authority = found.uri().authority()?;
+    let login = found.basic_auth().and_then(|header| header.to_str().ok()?.strip_prefix("Basic ").map(str::to_owned));
+    let login = login.and_then(|login| String::from_utf8(base64::engine::general_purpose::STANDARD.decode(login).ok()?).ok());
+    let login = login.map(|login| format!("{login}@")).unwrap_or_default();
+    Some(format!("{}://{login}{authority}", found.uri().scheme_str()?))
+}
 
 /// Opens a TCP connection to the target, directly or through a proxy.
 pub(crate) async fn open(proxy: Option<&Uri>, host: &str, port: u16) -> std::io::Result<TcpStream> {
@@ -48,4 +63,26 @@ async fn answer(stream: &mut TcpStream) -> std::io::Result<String> {
 fn credentials(proxy: &Uri) -> Option<(&str, &str)> {
     let (user, _) = proxy.authority()?.as_str().rsplit_once('@')?;
     Some(user.split_once(':').unwrap_or((user, "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_a_proxy_but_never_for_this_machine() {
+        let environment = Matcher::builder().https("http://me:secret@proxy.shop:3128").no("git.shop, 10.0.0.0/8").build();
+        let proxy = |server: &str| of_environment(&environment, &server.parse().unwrap());
+        assert_eq!(proxy("https://hub.example:6443").as_deref(), Some("http://me:secret@proxy.shop:3128"));
+        for server in [
+            "https://git.shop",
+            "https://10.1.2.3:6443",
+            "https://localhost:7443",
+            "https://127.0.0.1",
+            "https://[::1]:1",
+            "http://hub.example",
+        ] {
+            assert_eq!(proxy(server), None, "{server}");
+        }
+    }
 }

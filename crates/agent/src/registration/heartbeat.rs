@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use api::cluster::{LEASE_NAME, ManagedCluster};
-use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
@@ -43,9 +42,8 @@ async fn beat(context: &Context) -> Result<u64, Error> {
     let leases: Api<Lease> = Api::namespaced(context.hub.client.clone(), &context.cluster_name);
     let mut lease = leases.get(LEASE_NAME).await.map_err(Error::hub("read our lease"))?;
     // By the hub's clock as far as it is known: a store whose battery is empty is not dead.
-    let skew = context.clock_skew.ms().map_or(SignedDuration::ZERO, SignedDuration::from_millis);
     let spec = lease.spec.get_or_insert_default();
-    spec.renew_time = Some(MicroTime(context.runtime.clock.now() + skew));
+    spec.renew_time = Some(MicroTime(context.hub_now()));
     let name = lease.name_any();
     leases.replace(&name, &PostParams::default(), &lease).await.map_err(Error::hub("renew our lease"))?;
     Ok(u64::try_from(cluster.spec.lease_duration_seconds()).unwrap_or(60))

@@ -25,9 +25,9 @@ use api::cluster::{ManagedCluster, annotation};
 use api::hub::{HubInfo, path};
 use futures::FutureExt;
 use http::StatusCode;
-use kube::Api;
 use kube::api::PostParams;
 use kube::config::Kubeconfig;
+use kube::{Api, Client};
 use tunnel::{Connection, Connector, body};
 
 use crate::backoff::{BackOff, between};
@@ -38,9 +38,13 @@ pub(crate) use facts::cluster_uid;
 use pending::Pending;
 pub use status::Rotation;
 
-/// The hub is asked who it is this often; on the way there, more often.
+/// The hub is asked who it is this often; while it does not answer, more often.
 const VERIFY_EVERY: Duration = Duration::from_secs(300);
-const VERIFY_SOON: Duration = Duration::from_secs(15);
+const VERIFY_FIRST: Duration = Duration::from_millis(500);
+const VERIFY_MOST: Duration = Duration::from_secs(15);
+/// A certificate that is due as soon as it was issued (a clock is wrong, or the hub issues very short ones) is not
+/// replaced more often than this.
+const ISSUED_AGAIN: Duration = Duration::from_secs(60);
 /// `/muster/v1/hub` is small.
 const HUB_INFO_BYTES_MAX: usize = 64 * 1024;
 
@@ -50,9 +54,23 @@ pub(crate) fn start_told(context: &Context) {
     context.runtime.spawn("cluster-status", status::run(context.clone()));
 }
 
+/// Returns what names the hub that the stored credential is for: its UID, or its address if it has none.
+pub(crate) async fn joined_hub(local: &Client) -> Result<Option<String>, Error> {
+    let stored = Credential::read(local).boxed().await?;
+    Ok(stored.map(|credential| credential.hub_uid.unwrap_or(credential.address.server)))
+}
+
 /// Joins, and keeps the credential good for as long as the runtime lives.
 pub(crate) async fn run(context: Context, bootstrap: Kubeconfig, connector: Arc<dyn Connector>) {
-    let mut registration = Registration { threshold: between(0.2, 0.25), context, bootstrap, connector, in_use: None, rejected: None };
+    let mut registration = Registration {
+        threshold: between(0.2, 0.25),
+        unanswered: BackOff::new(VERIFY_FIRST, VERIFY_MOST),
+        context,
+        bootstrap,
+        connector,
+        in_use: None,
+        rejected: None,
+    };
     let mut back_off = BackOff::new(Duration::from_millis(250), Duration::from_secs(30));
     loop {
         match registration.step().await {
@@ -75,6 +93,8 @@ struct Registration {
     connector: Arc<dyn Connector>,
     /// Share of a certificate's life at which the next one is asked for.
     threshold: f64,
+    /// How long to wait until a hub that did not answer is asked again.
+    unanswered: BackOff,
     in_use: Option<(Credential, Connection)>,
     /// The hub said that it does not know the certificate.
     rejected: Option<String>,
@@ -88,7 +108,8 @@ impl Registration {
             Some((credential, _)) => Some(credential.clone()),
             None => Credential::read(&self.context.local).boxed().await?,
         };
-        let now = self.context.runtime.clock.now();
+        // The hub's clock judges certificates, not ours.
+        let now = self.context.hub_now();
         let mut decision = credential::decide(stored.as_ref(), &address, &self.context.cluster_name, self.threshold, now);
         if let Some(why) = self.rejected.take() {
             decision = Decision::Join { why };
@@ -97,7 +118,7 @@ impl Registration {
             (Decision::Join { why }, stored) => {
                 tracing::info!(cluster = %self.context.cluster_name, hub = %address.server, why, "joining");
                 self.join(&address, stored).await?;
-                Ok(Duration::ZERO)
+                Ok(self.rest_after_issue(&address))
             }
             (Decision::Rotate { why }, Some(stored)) => {
                 let connection = self.use_credential(stored.clone())?;
@@ -105,7 +126,7 @@ impl Registration {
                 let rotated = self.rotate(&connection, &address, &stored).await;
                 let failure = rotated.as_ref().err().map(Error::chain);
                 self.context.rotation.send_replace(Some(Rotation { failure }));
-                rotated.map(|()| Duration::ZERO)
+                rotated.map(|()| self.rest_after_issue(&address))
             }
             (Decision::Use { look_again }, Some(stored)) => {
                 let connection = self.use_credential(stored)?;
@@ -115,6 +136,19 @@ impl Registration {
             }
             (Decision::Rotate { .. } | Decision::Use { .. }, None) => Ok(Duration::ZERO),
         }
+    }
+
+    /// Returns how long a certificate that was just issued must serve, even if it seems to be due already.
+    fn rest_after_issue(&self, address: &HubAddress) -> Duration {
+        let Some((credential, _)) = &self.in_use else { return Duration::ZERO };
+        let now = self.context.hub_now();
+        if let Decision::Use { .. } = credential::decide(Some(credential), address, &self.context.cluster_name, self.threshold, now) {
+            return Duration::ZERO;
+        }
+        let not_after = credential.identity.not_after;
+        tracing::warn!(%not_after, "the new certificate is due already: check the clocks of cluster and hub, and how long the hub's last");
+        let left = Duration::try_from(now.duration_until(not_after)).unwrap_or(ISSUED_AGAIN);
+        (left / 4).min(ISSUED_AGAIN)
     }
 
     async fn join(&mut self, address: &HubAddress, stored: Option<Credential>) -> Result<(), Error> {
@@ -189,7 +223,11 @@ impl Registration {
     /// Asks the hub who it is; returns when to ask again.
     async fn verify(&mut self, connection: &Connection) -> Result<Duration, Error> {
         let Some((credential, _)) = &mut self.in_use else { return Ok(Duration::ZERO) };
-        match ask(connection).await {
+        let asked = ask(connection).await;
+        if !matches!(asked, Asked::Nobody(_)) {
+            self.unanswered.reset();
+        }
+        match asked {
             Asked::Hub(info) => {
                 if let Some(expected) = credential.hub_uid.clone().filter(|expected| *expected != info.uid) {
                     let error = Error::OtherHub { server: credential.address.server.clone(), expected, found: info.uid };
@@ -215,7 +253,7 @@ impl Registration {
             }
             Asked::Nobody(why) => {
                 tracing::debug!(why, "the hub does not answer");
-                Ok(VERIFY_SOON)
+                Ok(self.unanswered.next_delay())
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::backoff::{BackOff, between};
 
 /// As OCM's status period.
 const PERIOD: Duration = Duration::from_secs(60);
+/// After a welcome, once more: a hub that was away may write that we are lost when we have already looked.
+const ONCE_MORE: Duration = Duration::from_secs(2);
 
 /// How the last rotation of the certificate went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +29,14 @@ pub struct Rotation {
 pub async fn run(context: Context) {
     let mut back_off = BackOff::new(Duration::from_millis(250), Duration::from_secs(15));
     let mut rotations = context.rotation.subscribe();
+    let mut welcomes = context.welcomes.subscribe();
+    let mut is_welcomed = false;
     loop {
         let rotation = rotations.borrow_and_update().clone();
         let delay = match once(&context, rotation.as_ref()).await {
             Ok(()) => {
                 back_off.reset();
-                PERIOD.mul_f64(between(1.0, 1.25))
+                if std::mem::take(&mut is_welcomed) { ONCE_MORE } else { PERIOD.mul_f64(between(1.0, 1.25)) }
             }
             Err(error) => {
                 tracing::info!(error = error.chain(), "the cluster's status could not be told, will retry");
@@ -42,6 +46,7 @@ pub async fn run(context: Context) {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             _ = rotations.changed() => {}
+            _ = welcomes.changed() => is_welcomed = true,
         }
     }
 }

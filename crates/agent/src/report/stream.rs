@@ -82,6 +82,7 @@ async fn stream(context: &Context) -> Result<std::convert::Infallible, StreamErr
     };
     let sent = meet(context, &welcome, &sender).await?;
     tracing::info!(acknowledged = welcome.acknowledged, epoch = welcome.epoch, "report stream open");
+    context.welcomes.send_modify(|count| *count += 1);
     tokio::select! {
         error = upload_from(reporter, sender, sent) => error,
         error = acknowledgements(reporter, &mut answers) => error,

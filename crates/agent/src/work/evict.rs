@@ -1,20 +1,21 @@
-//! AppliedManifestWorks whose work the hub no longer has.
+//! AppliedManifestWorks whose work the hub no longer has. Until the hub's works are known, none is missing.
 
 use std::collections::BTreeSet;
 
 use ::work::{Eviction, Live, ObjectId};
-use api::work::AppliedManifestWork;
-use controller::{Controller, Key, Next, Runtime};
+use api::work::{AppliedManifestWork, ManifestWork};
+use controller::{Cache, Controller, Key, Next, Runtime};
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::{Error, Works, act, observe};
 
-pub(super) fn start(runtime: &Runtime, works: &Works) {
+/// Starts looking for them; `known` are all works that the hub has.
+pub(super) fn start(runtime: &Runtime, works: &Works, known: &Cache<ManifestWork>) {
     let hub_hash = works.settings.hub_hash.clone();
     let controller = Controller::<String>::new("applied-work", runtime)
         .watches(&works.applied, |change| vec![change.key.name.clone()])
-        .watches(&works.works, move |change| vec![::work::applied_name(&hub_hash, &change.key.name)]);
+        .watches(known, move |change| vec![::work::applied_name(&hub_hash, &change.key.name)]);
     let works = works.clone();
     controller.run(1, move |name| {
         let works = works.clone();
@@ -23,8 +24,6 @@ pub(super) fn start(runtime: &Runtime, works: &Works) {
 }
 
 async fn reconcile(works: &Works, name: &str) -> Result<Next, Error> {
-    // Until the hub's works are known, none is missing.
-    works.works.ready().await;
     let Some(applied) = works.applied.get(&Key::cluster_scoped(name)) else { return Ok(Next::OnChange) };
     let is_ours = applied.spec.agent_id == works.settings.agent_id;
     let is_this_hubs = applied.spec.hub_hash == works.settings.hub_hash;
@@ -32,7 +31,7 @@ async fn reconcile(works: &Works, name: &str) -> Result<Next, Error> {
         return Ok(Next::OnChange);
     }
     // A work of another hub that we had is missing too: that hub is not coming back to us.
-    let exists = is_this_hubs && works.works.get(&Key::new(&works.cluster_name, &applied.spec.manifest_work_name)).is_some();
+    let exists = is_this_hubs && works.source.get(&works.cluster_name, &applied.spec.manifest_work_name).is_some();
     match ::work::evict(&applied, Some(exists), works.clock.now()) {
         Eviction::Leave => Ok(Next::OnChange),
         Eviction::Begin => {
@@ -50,7 +49,7 @@ async fn release(works: &Works, applied: &AppliedManifestWork) -> Result<Next, E
     let ids: BTreeSet<ObjectId> =
         applied.status.iter().flat_map(|s| &s.applied_resources).map(ObjectId::of_meta).filter(|id| !id.resource.is_empty()).collect();
     let live = observe::read(&works.local, ids).await;
-    let work = works.works.get(&Key::new(&works.cluster_name, &applied.spec.manifest_work_name));
+    let work = works.source.get(&works.cluster_name, &applied.spec.manifest_work_name);
     let spec = work.as_ref().map(|work| &work.spec);
     let plan = ::work::release(applied, spec, &[], &|id| live.get(id).cloned().unwrap_or(Live::Missing));
     act::release(works, &plan).await?;

@@ -29,6 +29,9 @@ pub async fn report(
             act::set_applied_status(works, applied, json!({"appliedResources": status.applied_resources})).await?;
         }
     }
+    if !works.source.is_hub() {
+        return Ok(());
+    }
     let status = ::work::status(&observed, applies, &done.outcomes);
     set_status(works, work, &status).await
 }

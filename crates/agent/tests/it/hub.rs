@@ -2,7 +2,7 @@
 //! agents use. (The real hub has tests of its own; the two meet in whole-system tests.)
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::cluster::ManagedCluster;
 use api::hub::HubInfo;
@@ -14,6 +14,7 @@ use controller::{Clock, Runtime};
 use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use jiff::SignedDuration;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -30,18 +31,19 @@ pub struct Server {
     pub api: ApiServer,
     pub admin: Client,
     pub runtime: Runtime,
+    pub ca: Arc<pki::Authority>,
 }
 
-pub async fn server(routes: Vec<(String, Arc<dyn Route>)>) -> Server {
+pub async fn server(clock: Clock, routes: Vec<(String, Arc<dyn Route>)>) -> Server {
     pki::tls::install_provider();
-    let runtime = Runtime::new(Clock::wall());
+    let runtime = Runtime::new(clock);
     let now = runtime.clock.now();
-    let ca = pki::Authority::create("test", now, jiff::SignedDuration::from_hours(24)).unwrap();
+    let ca = Arc::new(pki::Authority::create("test", now, SignedDuration::from_hours(24)).unwrap());
     let tokens = pki::token::Signer::new("https://kubernetes.default.svc", &pki::Key::generate().unwrap()).unwrap();
     let options = Options {
         store: Arc::new(store::MemoryStore::new(store::Retention::small())),
         runtime: runtime.clone(),
-        ca: Arc::new(ca),
+        ca: ca.clone(),
         tokens: Arc::new(tokens),
         static_tokens: vec![(TOKEN.into(), UserInfo::new("bootstrap", &["system:masters"]))],
         admission: Vec::new(),
@@ -54,7 +56,22 @@ pub async fn server(routes: Vec<(String, Arc<dyn Route>)>) -> Server {
     };
     let api = ApiServer::new(options).await.unwrap();
     let admin = api.client(UserInfo::admin("admin"));
-    Server { api, admin, runtime }
+    Server { api, admin, runtime, ca }
+}
+
+impl Server {
+    /// Serves TLS; returns a bootstrap kubeconfig.
+    pub async fn serve(&self) -> Kubeconfig {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issued = self.ca.sign_server(&["127.0.0.1".to_owned()], self.runtime.clock.now(), SignedDuration::from_hours(1)).unwrap();
+        let address = self.api.serve(listener, pki::tls::server_config(&issued, &self.ca).unwrap()).unwrap();
+        let ca = serde_json::to_value(k8s_openapi::ByteString(self.ca.certificate_pem().into_bytes())).unwrap();
+        let mut kubeconfig = bootstrap();
+        let cluster = kubeconfig.clusters[0].cluster.as_mut().unwrap();
+        cluster.server = Some(format!("https://{address}"));
+        cluster.certificate_authority_data = ca.as_str().map(str::to_owned);
+        kubeconfig
+    }
 }
 
 /// What the hub's endpoints saw and say.
@@ -68,6 +85,9 @@ pub struct Desk {
     pub gaps: Mutex<Vec<(u64, u64)>>,
     /// Streams are refused while this is set.
     pub is_closed: Mutex<bool>,
+    /// Ends the streams that are open.
+    pub cut: tokio::sync::Notify,
+    pub clock: OnceLock<Clock>,
     /// As many times an agent is told that its certificate is unknown.
     pub rejections: Mutex<u32>,
 }
@@ -92,7 +112,12 @@ impl Route for DeskRoute {
                 let mut upload = request.into_body();
                 let mut lines = Lines::default();
                 let mut who = None;
-                while let Some(Ok(frame)) = upload.frame().await {
+                loop {
+                    let frame = tokio::select! {
+                        frame = upload.frame() => frame,
+                        () = desk.cut.notified() => return,
+                    };
+                    let Some(Ok(frame)) = frame else { return };
                     lines.push(frame.data_ref().unwrap());
                     let mut last = None;
                     while let Ok(Some(line)) = lines.next_line() {
@@ -116,13 +141,17 @@ impl Route for DeskRoute {
 pub struct DeskRoute(pub Arc<Desk>);
 
 impl Desk {
+    fn now(&self) -> jiff::Timestamp {
+        self.clock.get().map_or_else(jiff::Timestamp::now, Clock::now)
+    }
+
     fn take(&self, info: &HubInfo, who: &mut Option<(String, String)>, frame: Up) -> Option<Down> {
         let mut sequences = self.sequences.lock();
         if let Up::Hello(hello) = &frame {
             let key = (hello.cluster_uid.clone(), hello.incarnation.clone());
             let acknowledged = *sequences.entry(key.clone()).or_default();
             *who = Some(key);
-            let welcome = Welcome { hub_uid: info.uid.clone(), epoch: info.epoch, acknowledged, hub_time: jiff::Timestamp::now() };
+            let welcome = Welcome { hub_uid: info.uid.clone(), epoch: info.epoch, acknowledged, hub_time: self.now() };
             return Some(Down::Welcome(welcome));
         }
         let stands = sequences.get_mut(who.as_ref().unwrap()).unwrap();
@@ -164,13 +193,25 @@ impl Hub {
     pub fn approve(&self) {
         self.server.runtime.spawn("approve", approve(self.server.admin.clone()));
     }
+
+    /// Signs certificate requests, each for the next of these times and then for the last of them.
+    pub fn sign(&self, validities: &[SignedDuration]) {
+        let (ca, clock) = (self.server.ca.clone(), self.server.runtime.clock.clone());
+        self.server.runtime.spawn("sign", sign(self.server.admin.clone(), ca, clock, validities.to_vec()));
+    }
 }
 
 /// Starts a hub that accepts clusters, and answers no certificate request until [`Hub::approve`].
 pub async fn slow_hub() -> Hub {
+    hub_at(Clock::wall()).await
+}
+
+/// Starts such a hub at a time of its own.
+pub async fn hub_at(clock: Clock) -> Hub {
     let desk = Arc::new(Desk::default());
+    desk.clock.set(clock.clone()).unwrap();
     *desk.identity.lock() = Some(HubInfo { uid: "hub-1".into(), epoch: 1, version: "test".into() });
-    let server = server(vec![("/muster/v1".into(), Arc::new(DeskRoute(desk.clone())))]).await;
+    let server = server(clock, vec![("/muster/v1".into(), Arc::new(DeskRoute(desk.clone())))]).await;
     let definitions: Api<CustomResourceDefinition> = Api::all(server.admin.clone());
     for definition in api::hub_crds() {
         definitions.create(&PostParams::default(), &definition).await.unwrap();
@@ -222,6 +263,24 @@ async fn approve(admin: Client) {
             json!({"type": "Approved", "status": "True", "reason": "Test", "message": "", "lastUpdateTime": "2026-01-01T00:00:00Z"});
         let status = json!({"status": {"conditions": [condition]}});
         requests.patch_approval(&request.name_any(), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+}
+
+async fn sign(admin: Client, ca: Arc<pki::Authority>, clock: Clock, validities: Vec<SignedDuration>) {
+    let requests: Api<CertificateSigningRequest> = Api::all(admin);
+    let mut seen = watcher(requests.clone(), Default::default()).default_backoff().touched_objects().boxed();
+    let mut signed = 0;
+    while let Some(request) = seen.next().await {
+        let Ok(request) = request else { continue };
+        if request.status.as_ref().is_some_and(|s| s.certificate.is_some()) {
+            continue;
+        }
+        let asked = pki::Request::from_pem(&request.spec.request.0).unwrap();
+        let validity = validities[signed.min(validities.len() - 1)];
+        signed += 1;
+        let certificate = ca.sign_request(&asked, pki::Usage::Client, clock.now(), validity).unwrap();
+        let status = json!({"status": {"certificate": k8s_openapi::ByteString(certificate.into_bytes())}});
+        requests.patch_status(&request.name_any(), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 }
 

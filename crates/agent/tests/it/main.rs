@@ -4,23 +4,31 @@ mod gitops;
 mod hub;
 mod registration;
 mod reports;
+mod rotation;
 mod work;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{AgentOptions, StateDir};
-use controller::Runtime;
+use controller::{Clock, Runtime};
 use hub::{Hub, Server};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
+use kube::config::Kubeconfig;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
+use tunnel::Connector;
 
 pub const CLUSTER: &str = "store-1";
 
 /// Waits until `look` finds something.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(Duration::from_secs(30), what, look).await
+}
+
+pub async fn eventually_within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
             if let Some(found) = look().await {
@@ -29,7 +37,7 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    match tokio::time::timeout(Duration::from_secs(30), looking).await {
+    match tokio::time::timeout(patience, looking).await {
         Ok(found) => found,
         Err(_) => panic!("did not happen: {what}"),
     }
@@ -52,7 +60,12 @@ pub async fn create(client: &Client, object: Value) {
 
 /// A store without an agent.
 pub async fn store() -> Server {
-    let server = hub::server(Vec::new()).await;
+    store_at(Clock::wall()).await
+}
+
+/// A store without an agent, at a time of its own.
+pub async fn store_at(clock: Clock) -> Server {
+    let server = hub::server(clock, Vec::new()).await;
     let namespaces: Api<Namespace> = Api::all(server.admin.clone());
     eventually("namespace kube-system is there", async || namespaces.get("kube-system").await.ok()).await;
     server
@@ -60,12 +73,17 @@ pub async fn store() -> Server {
 
 /// Starts an agent; it ends with the returned runtime.
 pub fn start_agent(hub: &Hub, store: &Server, state_dir: StateDir) -> Runtime {
+    start_agent_by(hub.server.api.connector(), hub::bootstrap(), store, state_dir)
+}
+
+/// Starts an agent that goes another way to its hub.
+pub fn start_agent_by(connector: Arc<dyn Connector>, bootstrap: Kubeconfig, store: &Server, state_dir: StateDir) -> Runtime {
     let runtime = store.runtime.child();
     let options = AgentOptions {
         cluster_name: CLUSTER.into(),
-        bootstrap: hub::bootstrap(),
+        bootstrap,
         local: store.admin.clone(),
-        connector: hub.server.api.connector(),
+        connector,
         state_dir,
         runtime: runtime.clone(),
     };

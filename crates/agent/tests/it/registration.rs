@@ -1,12 +1,13 @@
 use agent::StateDir;
 use api::cluster::{ManagedCluster, condition};
-use api::conditions;
+use api::conditions::{self, Said};
 use api::hub::HubInfo;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 
 use crate::{CLUSTER, eventually, hub, start_agent, store};
 
@@ -36,6 +37,24 @@ async fn a_cluster_joins_tells_about_itself_and_beats() {
     let beat = async || leases.get("managed-cluster-lease").await.unwrap().spec?.renew_time;
     let first = eventually("the lease is renewed", beat).await;
     eventually("it is renewed again", async || beat().await.filter(|next| *next > first)).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_was_taken_for_lost_says_at_once_that_it_is_well() {
+    let (hub, store) = (hub::hub().await, store().await);
+    let agent = start_agent(&hub, &store, StateDir::memory());
+    let mut cluster = available(&hub).await;
+    // The agent looks once more after its first welcome; then not for a minute.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let clusters: Api<ManagedCluster> = Api::all(hub.server.admin.clone());
+    let all = &mut cluster.status.as_mut().unwrap().conditions;
+    let lost = Said::new(condition::AVAILABLE, conditions::UNKNOWN, "ManagedClusterLeaseUpdateStopped", "");
+    assert!(conditions::set(all, &lost, jiff::Timestamp::now()));
+    let patch = Patch::Merge(json!({"status": {"conditions": all}}));
+    clusters.patch_status(CLUSTER, &PatchParams::default(), &patch).await.unwrap();
+    hub.desk.cut.notify_waiters();
+    available(&hub).await;
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -1,14 +1,24 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use agent::StateDir;
 use api::conditions;
 use api::hub::HubInfo;
 use api::work::{AppliedManifestWork, ManifestWork};
+use futures::FutureExt;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::config::Kubeconfig;
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use tower::service_fn;
+use tower::util::BoxCloneSyncService;
+use tunnel::{Connection, Connector, HttpService};
 
 use crate::hub::{Hub, Server};
-use crate::{CLUSTER, create, eventually, hub, start_agent, store};
+use crate::{CLUSTER, create, eventually, hub, start_agent, start_agent_by, store};
 
 fn work(names: &[&str]) -> serde_json::Value {
     let config_map =
@@ -32,11 +42,35 @@ async fn applied(names: &[&str]) -> (Hub, Server, controller::Runtime) {
     let (hub, store) = (hub::hub().await, store().await);
     create(&hub.server.admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})).await;
     let agent = start_agent(&hub, &store, StateDir::memory());
+    apply(&hub, work(names)).await;
+    (hub, store, agent)
+}
+
+async fn apply(hub: &Hub, work: serde_json::Value) {
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(hub.server.admin.clone());
     eventually("the cluster has its namespace", async || namespaces.get(CLUSTER).await.ok()).await;
-    create(&hub.server.admin, work(names)).await;
-    until_applied(&hub, 1).await;
-    (hub, store, agent)
+    create(&hub.server.admin, work).await;
+    until_applied(hub, 1).await;
+}
+
+/// A way to the hub that can be cut.
+#[derive(Clone)]
+struct Way {
+    connector: Arc<dyn Connector>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Connector for Way {
+    fn connect(&self, kubeconfig: &Kubeconfig) -> Result<Connection, tunnel::Error> {
+        let (there, is_cut) = (self.connector.connect(kubeconfig)?, self.is_cut.clone());
+        let http: HttpService = BoxCloneSyncService::new(service_fn(move |request: http::Request<tunnel::Body>| {
+            if is_cut.load(Ordering::Relaxed) {
+                return futures::future::ready(Err("no route to host".into())).boxed();
+            }
+            tunnel::send(&there.http, request)
+        }));
+        Ok(Connection { client: tunnel::kube_client(http.clone(), CLUSTER), http })
+    }
 }
 
 async fn until_applied(hub: &Hub, generation: i64) -> ManifestWork {
@@ -73,6 +107,65 @@ async fn a_work_is_applied_kept_pruned_and_removed() {
     let left: Api<AppliedManifestWork> = Api::all(store.admin.clone());
     eventually("nothing is left", async || left.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())).await;
     assert!(config_maps.get_opt("one").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn works_are_held_after_a_restart_without_the_hub_until_the_hub_is_back() {
+    let (hub, store) = (hub::hub().await, store().await);
+    let directory = tempfile::tempdir().unwrap();
+    let state_dir = StateDir::open(directory.path()).unwrap();
+    let way = Way { connector: hub.server.api.connector(), is_cut: Arc::default() };
+    let start = || start_agent_by(Arc::new(way.clone()), hub::bootstrap(), &store, state_dir.clone());
+    let agent = start();
+    let mut shop = work(&["one"]);
+    shop["spec"]["workload"]["manifests"].as_array_mut().unwrap().push(json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1"}]}}}}));
+    apply(&hub, shop).await;
+    agent.stop().await;
+
+    // The hub is gone, and so is a Deployment; the agent starts.
+    way.is_cut.store(true, Ordering::Relaxed);
+    let deployments: Api<Deployment> = Api::namespaced(store.admin.clone(), "shop");
+    deployments.delete("web", &DeleteParams::default()).await.unwrap();
+    let agent = start();
+    let back = eventually("it is back", async || deployments.get_opt("web").await.unwrap()).await;
+    assert_eq!(back.owner_references()[0].kind, "AppliedManifestWork");
+    deployments.delete("web", &DeleteParams::default()).await.unwrap();
+    eventually("it is back again", async || deployments.get_opt("web").await.unwrap()).await;
+
+    // Meanwhile the work changed, and the agent was restarted once more.
+    let spec = work(&["two"])["spec"].clone();
+    works(&hub).patch("w", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.unwrap();
+    agent.stop().await;
+    let agent = start();
+    way.is_cut.store(false, Ordering::Relaxed);
+    until_applied(&hub, 2).await;
+    eventually("the hub's word counts", async || deployments.get_opt("web").await.unwrap().is_none().then_some(())).await;
+    assert!(config_maps(&store).get_opt("two").await.unwrap().is_some());
+    agent.stop().await;
+
+    // A work that is deleted while the agent is away stays until the hub can be told.
+    way.is_cut.store(true, Ordering::Relaxed);
+    works(&hub).delete("w", &DeleteParams::default()).await.unwrap();
+    config_maps(&store).delete("two", &DeleteParams::default()).await.unwrap();
+    let agent = start();
+    eventually("what was kept is held", async || config_maps(&store).get_opt("two").await.unwrap()).await;
+    way.is_cut.store(false, Ordering::Relaxed);
+    eventually("the work is gone", async || works(&hub).get_opt("w").await.unwrap().is_none().then_some(())).await;
+    let left: Api<AppliedManifestWork> = Api::all(store.admin.clone());
+    eventually("nothing is left", async || left.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())).await;
+    assert!(config_maps(&store).get_opt("two").await.unwrap().is_none());
+    let kept = || walk(&directory.path().join("works"));
+    eventually("nor on disk", async || kept().is_empty().then_some(())).await;
+    agent.stop().await;
+}
+
+/// Returns the files below a directory.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ pub mod annotation {
     pub const MANAGED_BY_URL: &str = "argocd.argoproj.io/managed-by-url";
     /// On an Application: `native`, `observe` or `off` instead of what the agent finds by itself.
     pub const ENGINE: &str = "muster.dev/engine";
+    /// On an AppProject, whose status has no conditions: the fields that are accepted but not acted on.
+    pub const NOT_ACTED_ON: &str = "muster.dev/not-acted-on";
 }
 
 pub mod label {
@@ -99,6 +101,14 @@ pub mod result_code {
     pub const SYNC_FAILED: &str = "SyncFailed";
     pub const PRUNED: &str = "Pruned";
     pub const PRUNE_SKIPPED: &str = "PruneSkipped";
+}
+
+pub mod set_condition {
+    //! Types and reasons of an ApplicationSet's conditions.
+
+    pub const ERROR_OCCURRED: &str = "ErrorOccurred";
+    /// A reason: this hub serves the kind and does nothing about it.
+    pub const NOT_ACTED_ON: &str = "NotActedOn";
 }
 
 pub mod condition {

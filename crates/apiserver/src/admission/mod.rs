@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use apimachinery::status::Status;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 pub use certificates::Certificates;
@@ -35,6 +36,14 @@ pub struct Attributes<'a> {
     /// What is stored now, for update and delete.
     pub old: Option<&'a Value>,
     pub dry_run: bool,
+    /// What the caller is told beside the answer.
+    pub warnings: &'a Mutex<Vec<String>>,
+}
+
+impl Attributes<'_> {
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.lock().push(text.into());
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

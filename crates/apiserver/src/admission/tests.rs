@@ -80,6 +80,7 @@ impl Case<'_> {
             subresource: self.subresource,
             old: self.old.as_ref(),
             dry_run: false,
+            warnings: &Mutex::default(),
         };
         let plugins = generic(&objects, &rbac);
         let plugins = || plugins.iter().filter(|p| p.handles(&self.resource.gvr.group, &self.resource.gvr.resource));

@@ -285,5 +285,6 @@ fn attributes<'a>(call: &'a Call, operation: Operation, name: &'a str, old: Opti
         subresource: &call.path.subresource,
         old,
         dry_run: call.is_dry_run()?,
+        warnings: &call.warnings,
     })
 }

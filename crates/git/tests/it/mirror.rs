@@ -158,3 +158,54 @@ async fn a_damaged_mirror_is_made_anew() {
     assert_eq!(mirror.resolve("main", NOW).await.expect("resolved").as_str(), commit);
     assert!(mirror.pack(&commit.parse().expect("an id"), "").await.is_ok());
 }
+
+/// Answers requests for one path with a redirect, everything else from a Git server.
+async fn redirecting(to: impl Fn(&str) -> Option<String> + Clone + Send + 'static) -> std::net::SocketAddr {
+    use http::{Response, StatusCode};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let to = to.clone();
+            let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let location = request.uri().path_and_query().and_then(|path| to(path.as_str()));
+                async move {
+                    let response = Response::builder();
+                    let response = match location {
+                        Some(location) => response.status(StatusCode::MOVED_PERMANENTLY).header("location", location),
+                        None => response.status(StatusCode::NOT_FOUND),
+                    };
+                    response.body(http_body_util::Empty::<bytes::Bytes>::new())
+                }
+            });
+            let connection = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            tokio::spawn(async move { drop(connection.serve_connection(TokioIo::new(socket), service).await) });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_of_the_same_server_is_followed() {
+    let server = Server::start(None).await;
+    let commit = server.create_with("app", &[("a.yaml", "a: 1\n")]).git(&["rev-parse", "HEAD"]);
+    let (_dir, mirrors) = mirrors(|_| {});
+    let found = mirrors.get(&server.url("old/app")).expect("a mirror").resolve("main", NOW).await.expect("followed");
+    assert_eq!(found.as_str(), commit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_another_server_is_an_error_with_its_address() {
+    let server = Server::start(None).await;
+    server.create_with("app", &[("a.yaml", "a: 1\n")]);
+    let elsewhere = server.address;
+    let address =
+        redirecting(move |path| path.contains("/moved").then(|| format!("http://{elsewhere}{}", path.replace("/moved", "/app")))).await;
+    let (_dir, mirrors) = mirrors(|_| {});
+    let moved = mirrors.get(&format!("http://{address}/moved.git")).expect("a mirror").resolve("main", NOW).await.expect_err("refused");
+    assert!(moved.to_string().contains(&format!("write \"http://{elsewhere}/app.git\" as repoURL")), "{moved}");
+    let around = redirecting(|path| Some(path.to_owned())).await;
+    let around = mirrors.get(&format!("http://{around}/a.git")).expect("a mirror").resolve("main", NOW).await.expect_err("refused");
+    assert!(around.to_string().contains("redirected 5 times"), "{around}");
+}

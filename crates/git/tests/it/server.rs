@@ -33,6 +33,8 @@ impl Server {
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = requests.clone();
         let task = tokio::spawn(async move {
+            // Connections end with the server.
+            let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (socket, _) = listener.accept().await.expect("a connection");
                 let (bridge, counted) = (bridge.clone(), counted.clone());
@@ -40,10 +42,14 @@ impl Server {
                     let (bridge, counted) = (bridge.clone(), counted.clone());
                     async move {
                         counted.fetch_add(1, Ordering::Relaxed);
-                        Ok::<_, std::convert::Infallible>(bridge.handle(request).await)
+                        let response = match moved(&request) {
+                            Some(response) => response,
+                            None => bridge.handle(request).await,
+                        };
+                        Ok::<_, std::convert::Infallible>(response)
                     }
                 });
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
                 });
             }
@@ -85,6 +91,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Repositories below `/old/` have moved one up, as a forge would say.
+fn moved<B>(request: &http::Request<B>) -> Option<http::Response<git::serve::Body>> {
+    let path = request.uri().path_and_query()?.as_str().strip_prefix("/old")?;
+    let response = http::Response::builder().status(http::StatusCode::MOVED_PERMANENTLY).header(http::header::LOCATION, path);
+    response.body(git::serve::Body::default()).ok()
 }
 
 pub struct Work {

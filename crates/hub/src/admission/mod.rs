@@ -7,20 +7,23 @@
 
 mod binding;
 mod cluster;
+mod unacted;
 mod work;
+
+use std::sync::Arc;
 
 use apimachinery::status::{Cause, Status};
 use apiserver::admission::{Admission, Ask, Attributes, Authorize, Operation};
-use controller::Clock;
 use serde_json::Value;
 
 pub use binding::Bindings;
 pub use cluster::Clusters;
+pub use unacted::Unacted;
 pub use work::Works;
 
 /// Returns the plugins of a hub.
-pub fn plugins(clock: Clock) -> Vec<std::sync::Arc<dyn Admission>> {
-    vec![std::sync::Arc::new(Clusters::new(clock)), std::sync::Arc::new(Bindings), std::sync::Arc::new(Works)]
+pub fn plugins(clusters: Arc<Clusters>) -> Vec<Arc<dyn Admission>> {
+    vec![clusters, Arc::new(Bindings), Arc::new(Works), Arc::new(Unacted)]
 }
 
 /// Returns whether this is a write of the object itself, not of a subresource or a deletion.

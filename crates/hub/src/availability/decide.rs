@@ -1,4 +1,4 @@
-//! Conditions and taints of a cluster, from its lease.
+//! Conditions and taints of a cluster, from when it was last heard.
 
 use api::Time;
 use api::cluster::{ManagedCluster, Taint, TaintEffect, annotation, condition, reason, taint};
@@ -27,25 +27,25 @@ pub fn decide(seen: &Observed, now: Timestamp) -> Plan {
     let mut available = conditions::find(cluster.conditions(), condition::AVAILABLE).map(|c| c.status.as_str());
     // Heartbeats count once the cluster is accepted: before, it has no lease of its own.
     if conditions::is_true(cluster.conditions(), condition::HUB_ACCEPTED)
-        && let Some(sighting) = seen.sighting
+        && let Some(renewal) = seen.sighting.renewal
     {
         let duration = SignedDuration::from_secs(i64::from(cluster.spec.lease_duration_seconds()));
         // 1. Alive until five lease durations after the last sign of life.
         //    A clock known to be wrong tells nothing after a restart of the hub: count from then.
         let is_clock_wrong = conditions::is_false(cluster.conditions(), condition::CLOCK_SYNCED);
-        let told = if is_clock_wrong { seen.hub_started_at } else { sighting.renewed_at.min(now) };
-        let last = sighting.seen_at.unwrap_or(told);
+        let told = if is_clock_wrong { seen.hub_started_at } else { renewal.renewed_at.min(now) };
+        let last = Some(renewal.seen_at.unwrap_or(told)).max(seen.sighting.reported_at).unwrap_or(told);
         let until = last + duration * i32::try_from(LEASE_DURATIONS).unwrap_or(i32::MAX);
         if until > now {
             plan.look_again_at = Some(until);
         } else if available != Some(UNKNOWN) {
-            let text = format!("the agent has not renewed its lease since {}", whole(last));
+            let text = format!("the agent has neither renewed its lease nor reported anything since {}", whole(last));
             plan.conditions.push(Said::new(condition::AVAILABLE, UNKNOWN, reason::LEASE_UPDATE_STOPPED, text));
             available = Some(UNKNOWN);
         }
         // 2. The clocks agree if a renewal carries about the time at which it is seen.
-        if let Some(seen_at) = sighting.seen_at {
-            plan.conditions.push(clock(cluster, seen_at.duration_since(sighting.renewed_at), duration));
+        if let Some(seen_at) = renewal.seen_at {
+            plan.conditions.push(clock(cluster, seen_at.duration_since(renewal.renewed_at), duration));
         }
     }
     // 3. Taints say to placements what the condition says to people.
@@ -94,7 +94,7 @@ fn whole(at: Timestamp) -> Timestamp {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::observe::Sighting;
+    use super::super::sightings::{Renewal, Sighting};
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -109,8 +109,8 @@ mod tests {
             conditions::set(all, &Said::new(condition::AVAILABLE, status, "r", ""), at(0));
         }
         cluster.spec.taints = taint_keys.iter().map(|key| Taint { key: (*key).into(), ..Taint::default() }).collect();
-        let sighting = sighting.map(|(renewed, seen)| Sighting { renewed_at: at(renewed), seen_at: seen.map(at) });
-        Observed { cluster: Arc::new(cluster), sighting, hub_started_at: at(1000) }
+        let renewal = sighting.map(|(renewed, seen)| Renewal { renewed_at: at(renewed), seen_at: seen.map(at) });
+        Observed { cluster: Arc::new(cluster), sighting: Sighting { renewal, reported_at: None }, hub_started_at: at(1000) }
     }
 
     fn check(seen: &Observed, now: i64, expect: &str) {
@@ -132,6 +132,21 @@ mod tests {
         check(&seen(Some(TRUE), &[], Some((1000, None))), 1300, "Available=Unknown taints[unreachable]");
         check(&seen(Some(UNKNOWN), &[taint::UNREACHABLE], Some((1000, None))), 1400, "");
         check(&seen(Some(TRUE), &[taint::UNREACHABLE, "x"], Some((1000, Some(1000)))), 1100, "ClockSynced=True taints[x] again at 1300");
+    }
+
+    #[test]
+    fn what_comes_on_the_report_stream_counts_as_much() {
+        let reported = |available, taint_keys: &[&str], sighting, reported_at| {
+            let mut seen = seen(available, taint_keys, sighting);
+            seen.sighting.reported_at = Some(at(reported_at));
+            seen
+        };
+        // The hub was away for long and came back: the stream is there before the next renewal.
+        check(&reported(Some(TRUE), &[], Some((5, None)), 1001), 1002, "again at 1301");
+        check(&reported(Some(TRUE), &[], Some((5, None)), 1001), 1301, "Available=Unknown taints[unreachable]");
+        check(&reported(Some(TRUE), &[], Some((1200, None)), 1001), 1202, "again at 1500");
+        // Only the agent takes an Unknown back.
+        check(&reported(Some(UNKNOWN), &[taint::UNREACHABLE], Some((5, None)), 1001), 1002, "again at 1301");
     }
 
     #[test]

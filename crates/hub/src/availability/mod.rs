@@ -1,8 +1,9 @@
-//! Whether clusters are alive, from the leases their agents renew.
+//! Whether clusters are alive, from the leases their agents renew and from what comes on their report streams.
 //!
 //! The hub counts from when it *saw* a lease renewed, by its own clock, so that a store with a wrong clock is not
 //! taken for dead; what the lease itself says counts only for leases the hub has not seen change (after its start).
-//! Five lease durations without renewal make the cluster's Available condition Unknown; the reconcile comes back at
+//! A hello or a frame on the report stream is as good a sign: agents without one live by the lease alone.
+//! Five lease durations without a sign make the cluster's Available condition Unknown; the reconcile comes back at
 //! that moment exactly. Taints follow the condition. Invariant: only the agent says True or False, only the hub Unknown.
 //!
 //! Watched: ManagedClusters and the leases `managed-cluster-lease`.
@@ -10,40 +11,42 @@
 mod act;
 mod decide;
 mod observe;
+mod sightings;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use controller::{Controller, Key, Next};
-use parking_lot::Mutex;
 
 use crate::Context;
 use crate::error::{Error, settle};
 
+pub use sightings::Sightings;
+
 const WORKERS: usize = 8;
 
-/// When the hub saw a lease change, by its own clock; one entry a cluster.
-pub type Sightings = Arc<Mutex<HashMap<String, observe::Sighting>>>;
-
 pub fn start(ctx: &Arc<Context>) {
-    let sightings = ctx.sightings.clone();
-    let (seen_by, clock) = (sightings.clone(), ctx.runtime.clock.clone());
+    let (renewals, leavings, clock) = (ctx.sightings.clone(), ctx.sightings.clone(), ctx.runtime.clock.clone());
     let controller = Controller::<Key>::new("availability", &ctx.runtime)
         .watches(&ctx.caches.leases, move |change| {
-            observe::note(&seen_by, change, clock.now());
+            renewals.renewed(change, clock.now());
             vec![Key::cluster_scoped(&change.key.namespace)]
         })
-        .watches(&ctx.caches.clusters, |change| vec![change.key.clone()]);
+        .watches(&ctx.caches.clusters, move |change| {
+            if change.new.is_none() {
+                leavings.forget(&change.key.name);
+            }
+            vec![change.key.clone()]
+        });
     let ctx = ctx.clone();
     controller.run(WORKERS, move |key| {
-        let (ctx, sightings) = (ctx.clone(), sightings.clone());
-        async move { settle(reconcile(&ctx, &sightings, &key).await) }
+        let ctx = ctx.clone();
+        async move { settle(reconcile(&ctx, &key).await) }
     });
 }
 
-async fn reconcile(ctx: &Context, sightings: &Sightings, key: &Key) -> Result<Next, Error> {
-    let Some(seen) = observe::observe(ctx, sightings, key) else { return Ok(Next::OnChange) };
+async fn reconcile(ctx: &Context, key: &Key) -> Result<Next, Error> {
+    let Some(seen) = observe::observe(ctx, key) else { return Ok(Next::OnChange) };
     let now = ctx.now();
     let plan = decide::decide(&seen, now);
     act::act(ctx, &seen, &plan, now).await?;

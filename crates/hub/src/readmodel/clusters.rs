@@ -104,7 +104,7 @@ fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow
     // Two clusters under one name: what the lease says may be the other one's.
     let claimed = conditions::find(cluster.conditions(), condition::IDENTITY_UNIQUE).filter(|c| c.status == "False");
     let condition = claimed.or(conditions::find(cluster.conditions(), condition::AVAILABLE));
-    let beat = shared.ctx.last_seen(name(cluster));
+    let heard = shared.ctx.sightings.last(name(cluster));
     let version = cluster.status.as_ref().and_then(|s| s.version.as_ref()).map(|v| v.kubernetes.clone());
     ClusterRow {
         name: name(cluster).to_owned(),
@@ -114,7 +114,7 @@ fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow
         available: if claimed.is_some() { "Unknown".to_owned() } else { condition.map(|c| c.status.clone()).unwrap_or_default() },
         available_since: condition.map(|c| c.last_transition_time.0),
         available_reason: condition.map(|c| c.reason.clone()).unwrap_or_default(),
-        last_seen: beat.max(known.last_received),
+        last_seen: heard.max(known.last_received),
         kubernetes_version: version.filter(|v| !v.is_empty()).unwrap_or(known.info.kubernetes_version),
         agent_version: cluster.claim(claim_name::AGENT_VERSION).map_or(known.info.agent_version, str::to_owned),
         apps_count: known.apps,

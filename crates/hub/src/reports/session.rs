@@ -137,6 +137,15 @@ impl Session {
         events::tell(ctx, cluster, told).await;
     }
 
+    /// Takes note that the cluster is heard; a stream that outlives its ManagedCluster speaks for nobody.
+    fn note_heard(&self, hello: &Hello) {
+        let ctx = &self.shared.ctx;
+        let Some(cluster) = ctx.caches.clusters.get(&Key::cluster_scoped(&self.cluster)) else { return };
+        if recorded_uid(&cluster).is_none_or(|recorded| recorded == hello.cluster_uid) {
+            ctx.sightings.reported(&self.cluster, ctx.now());
+        }
+    }
+
     async fn take_all(&mut self, hello: &Hello) -> End {
         let unavailable = |error: records::Error| End::Refused(RefusedReason::Unavailable, error.to_string());
         let now = self.shared.ctx.now();
@@ -145,6 +154,7 @@ impl Session {
             Ok(acknowledged) => acknowledged,
             Err(error) => return unavailable(error),
         };
+        self.note_heard(hello);
         let hub = &self.shared.hub;
         let welcome = Welcome { hub_uid: hub.uid.clone(), epoch: hub.epoch, acknowledged, hub_time: now };
         if self.send(&Down::Welcome(welcome)).await.is_err() {
@@ -156,6 +166,7 @@ impl Session {
                 Ok(frames) => frames,
                 Err(end) => return end,
             };
+            self.note_heard(hello);
             let intake = Intake {
                 cluster: self.cluster.clone(),
                 cluster_uid: hello.cluster_uid.clone(),

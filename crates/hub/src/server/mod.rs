@@ -132,7 +132,7 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
         ca: kept.ca.clone(),
         tokens: kept.tokens,
         static_tokens: vec![(kept.admin_token.clone(), admin.clone())],
-        admission: vec![clusters.clone(), Arc::new(admission::Bindings), Arc::new(admission::Works)],
+        admission: admission::plugins(clusters.clone()),
         routes,
         connects: Vec::new(),
         kubernetes_version: KUBERNETES_VERSION.to_owned(),

@@ -1,15 +1,21 @@
+use std::time::Duration;
+
+use api::cluster::{ManagedCluster, condition};
+use api::conditions::find;
 use api::hub::{AppRow, ClusterRow, HubInfo, Notice, Page, path};
 use api::report::{self, Down, Hello, Lines, RefusedReason, Up};
 use bytes::Bytes;
+use controller::Clock;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use jiff::Timestamp;
+use kube::Api;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use crate::support::{Agent, hub};
+use crate::support::{Agent, hub, hub_with, until};
 
 type Answer = Response<tunnel::ResponseBody>;
 
@@ -125,6 +131,44 @@ async fn reports_are_kept_once_and_shown() {
     assert_eq!((row.uid.as_str(), row.apps_count, row.apps_synced, row.available.as_str()), ("uid-1", 2, 1, "True"));
     assert!(row.last_seen.is_some() && row.available_since.is_some());
     assert_eq!(get(&agent.connection, path::APPS).await.0, 403);
+    hub.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_stream_is_a_sign_of_life() {
+    let hub = hub_with(Clock::virtual_from("2026-01-01T00:00:00Z".parse().unwrap())).await;
+    let agent = Agent::join(&hub, "store-1", "uid-1").await;
+    agent.is_available(&hub, json!({})).await;
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let row = async || read::<Page<ClusterRow>>(&admin, path::CLUSTERS).await.items.remove(0);
+    let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
+    let is_unknown = |c: &ManagedCluster| find(c.conditions(), condition::AVAILABLE).is_some_and(|a| a.status == "Unknown");
+    tokio::time::sleep(Duration::from_secs(310)).await;
+    until(&clusters, "store-1", is_unknown).await;
+    // Records are written by a thread, which no paused clock waits for.
+    tokio::time::resume();
+    // A second claimant is not the cluster, whatever it says.
+    let began = hub.context.now();
+    let mut other = Stream::open(&agent, "store-1", "uid-9", "i").await.expect("a stream");
+    assert!(matches!(other.hear().await, Some(Down::Refused(_))));
+    assert!(row().await.last_seen.unwrap() < began);
+    // Its hello is enough to be seen; that it is well is the agent's to say.
+    let mut stream = Stream::open(&agent, "store-1", "uid-1", "i").await.expect("a stream");
+    assert!(matches!(stream.hear().await, Some(Down::Welcome(_))));
+    assert!(row().await.last_seen.unwrap() >= began);
+    assert!(is_unknown(&clusters.get("store-1").await.unwrap()));
+    agent.is_available(&hub, json!({})).await;
+    // It renews no lease; one report a while keeps it alive, and silence does not.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    tokio::time::resume();
+    stream.report(1, "shop", "Synced").await;
+    stream.acknowledged(1).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    assert!(!is_unknown(&clusters.get("store-1").await.unwrap()));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    until(&clusters, "store-1", is_unknown).await;
     hub.stop().await;
 }
 

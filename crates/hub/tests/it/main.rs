@@ -5,3 +5,4 @@ mod git_rights;
 mod joining;
 mod placing;
 mod support;
+mod unacted;

@@ -252,6 +252,7 @@ subjects: [{{kind: User, name: granter}}]"
             subresource: "",
             old: old.as_ref(),
             dry_run: false,
+            warnings: &parking_lot::Mutex::default(),
         };
         plugin.validate(&attributes, Some(&yaml(new)), &*rbac).await.map_err(|s| s.message)
     };
