@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 const FLEET_LOCK: &str = "fleet.lock";
+/// What is there before the fleet is: the turn, and the description while it is written.
+const BEFORE_FLEET: [&str; 2] = [FLEET_LOCK, "fleet.new"];
 
 /// The directory that `muster up` makes.
 #[derive(Clone, Debug)]
@@ -19,6 +21,14 @@ pub struct Fleet {
     /// The hub's API; Git is served on the next port, the stores' APIs on those after.
     pub port: u16,
     pub stores: u32,
+    /// What it runs: one of the examples.
+    #[serde(default = "first")]
+    pub example: String,
+}
+
+/// Fleets made before there was another.
+fn first() -> String {
+    "first".into()
 }
 
 /// How far above the hub's port the stores' begin.
@@ -33,10 +43,21 @@ impl Fleet {
         self.port.saturating_add(FIRST_STORE)
     }
 
-    /// One below the first for a fleet without stores.
+    /// One below the first for a fleet without clusters.
     pub fn last_store_port(&self) -> u16 {
-        let stores = u16::try_from(self.stores).unwrap_or(u16::MAX);
-        (self.first_store_port() - 1).saturating_add(stores)
+        let clusters = u16::try_from(self.clusters()).unwrap_or(u16::MAX);
+        (self.first_store_port() - 1).saturating_add(clusters)
+    }
+
+    /// How many clusters there are: the stores, and what the example has beside them.
+    pub fn clusters(&self) -> u32 {
+        let beside = sim::Example::named(&self.example).and_then(sim::Example::generator).map_or(0, |g| g.clusters_beside());
+        self.stores.saturating_add(beside)
+    }
+
+    /// Where the repositories are served.
+    pub fn git_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.git_port())
     }
 }
 
@@ -160,7 +181,8 @@ impl Layout {
     pub fn claim(&self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.dir).with_context(|| format!("failed to make {}", self.dir.display()))?;
         let entries = std::fs::read_dir(&self.dir).with_context(|| format!("failed to read {}", self.dir.display()))?;
-        let foreign = entries.filter_map(Result::ok).map(|entry| entry.file_name()).find(|name| name != FLEET_LOCK);
+        let foreign =
+            entries.filter_map(Result::ok).map(|entry| entry.file_name()).find(|name| !BEFORE_FLEET.iter().any(|ours| name == ours));
         match foreign {
             Some(name) if !self.is_used() => {
                 bail!(

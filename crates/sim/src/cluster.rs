@@ -211,6 +211,7 @@ impl Store {
         };
         let agent = agent::run(agent::AgentOptions {
             cluster_name: self.spec.name.clone(),
+            labels: self.spec.labels.clone(),
             bootstrap: hub.bootstrap.clone(),
             local: self.server.client(agent_user()),
             connector: self.link.over(hub.connector.clone()),

@@ -7,11 +7,11 @@
 pub mod cluster;
 mod cron;
 pub mod driver;
+pub mod example;
 pub mod faults;
 pub mod fleet;
 pub mod kind;
 mod kubelet;
-pub mod labels;
 pub mod link;
 pub mod logs;
 pub mod model;
@@ -20,5 +20,6 @@ pub mod spec;
 pub mod workloads;
 
 pub use cluster::{HubAccess, Store};
+pub use example::Example;
 pub use fleet::{Fleet, FleetOptions};
 pub use spec::{FleetSpec, StoreSpec};

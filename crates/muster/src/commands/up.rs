@@ -1,15 +1,18 @@
-//! `muster up`: a hub, Git and stores, as processes.
+//! `muster up`: a hub, Git and stores, as processes. In the foreground it also keeps them going, see [`super::keep`].
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
+use sim::Example;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+use super::keep::{self, Ended};
 use super::{down, start, status};
 use crate::client::Hub;
 use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
@@ -27,9 +30,13 @@ pub struct Up {
     /// Port of the hub's API on 127.0.0.1; Git is on the next, the stores' APIs from ten above. [default: 7443]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: Option<u16>,
-    /// How many stores to simulate. [default: 5]
+    /// How many stores to simulate. [default: the example's: 50 of the retailer's]
     #[arg(long)]
     stores: Option<u32>,
+    /// What the fleet runs: `retail` (stores and five clusters in the cloud) or `first` (stores with one application).
+    /// [default: retail]
+    #[arg(long)]
+    example: Option<String>,
     /// Start in the background and return when the hub is ready.
     #[arg(long)]
     detach: bool,
@@ -60,16 +67,28 @@ impl Up {
         }
         drop(turn);
         println!("hub:    https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
-        println!("git:    {}", fleet.repo_url());
-        println!("stores: {} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
+        let repositories: Vec<&str> = Example::named(&fleet.example)?.repositories().into_iter().collect();
+        println!("git:    {}/NAME.git: {}", fleet.git_url(), repositories.join(", "));
+        let beside = fleet.clusters() - fleet.stores;
+        let others = if beside > 0 { format!(" and {beside} other clusters") } else { String::new() };
+        println!("stores: {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        let watched = watch(&layout, &fleet, &mut end).await;
+        let hub = Hub::connect(&layout.kubeconfig())?;
+        let kept = tokio::select! {
+            () = end.asked() => None,
+            kept = keep::keep(&layout, &fleet, &hub, &self.process_log) => Some(kept),
+            never = tell(&hub, &fleet) => match never {},
+        };
+        let dir = layout.dir.display();
+        if let Some(Ok(Ended::Elsewhere)) = kept {
+            eprintln!("another command ended the fleet in {dir}");
+            return Ok(ExitCode::SUCCESS);
+        }
         eprintln!();
         down::stop(&process::turn(&layout)?, &layout, &Part::ALL)?;
-        watched?;
-        let dir = layout.dir.display();
+        kept.transpose()?;
         eprintln!("data stay in {dir}: `muster up --dir {dir}` goes on with them, `muster down --dir {dir}` removes them");
         Ok(ExitCode::SUCCESS)
     }
@@ -77,15 +96,28 @@ impl Up {
     /// Returns the fleet of the directory, changed as asked.
     fn fleet(&self, layout: &Layout, known: Option<Fleet>) -> anyhow::Result<Fleet> {
         let dir = layout.dir.display();
+        let asked = self.example.as_deref().or(known.as_ref().map(|f| f.example.as_str())).unwrap_or("retail");
+        let example = Example::named(asked).context("--example")?;
+        let generator = example.generator()?;
         let fleet = Fleet {
             port: self.port.or(known.as_ref().map(|f| f.port)).unwrap_or(7443),
-            stores: self.stores.or(known.as_ref().map(|f| f.stores)).unwrap_or(5),
+            stores: self.stores.or(known.as_ref().map(|f| f.stores)).unwrap_or(generator.stores_default()),
+            example: example.name().to_owned(),
         };
+        if fleet.stores > generator.stores_max() {
+            bail!("--stores: the example {asked} has {} stores at most", generator.stores_max());
+        }
         if let Some(known) = &known {
             if known.port != fleet.port {
                 bail!(
                     "--port: the clusters of the fleet in {dir} know their hub on port {}: leave --port out, or begin anew after `muster down --dir {dir}`",
                     known.port
+                );
+            }
+            if known.example != fleet.example {
+                bail!(
+                    "--example: the fleet in {dir} runs {}: leave --example out, or begin anew after `muster down --dir {dir}`",
+                    known.example
                 );
             }
             if known.stores > fleet.stores {
@@ -99,15 +131,19 @@ impl Up {
             }
         }
         let room = u32::from(u16::MAX).saturating_sub(u32::from(fleet.port) + u32::from(FIRST_STORE));
-        if fleet.stores > room {
-            bail!("--stores: {} stores need as many ports above {}; there are {room}: choose a lower --port", fleet.stores, fleet.port);
+        if fleet.clusters() > room {
+            bail!(
+                "--stores: {} clusters need as many ports above {}; there are {room}: choose a lower --port",
+                fleet.clusters(),
+                fleet.port
+            );
         }
         Ok(fleet)
     }
 
     async fn start_parts(&self, turn: &Turn, layout: &Layout, fleet: &Fleet, started: &mut Vec<Part>) -> anyhow::Result<()> {
         check_ports(layout, fleet)?;
-        start::make_repository(layout)?;
+        start::make_repositories(layout, fleet)?;
         let mut start = |part, what: &str| -> anyhow::Result<()> {
             if process::start(turn, layout, part, &self.process_log)? {
                 started.push(part);
@@ -120,31 +156,21 @@ impl Up {
         answers(layout, Part::Git, fleet.git_port()).await?;
         let hub = ready(layout).await?;
         start::apply(&hub.client(), fleet).await?;
-        start(Part::Sim, &format!("{} stores", fleet.stores))?;
-        if fleet.stores > 0 {
+        start(Part::Sim, &format!("{} clusters", fleet.clusters()))?;
+        if fleet.clusters() > 0 {
             answers(layout, Part::Sim, fleet.first_store_port()).await?;
         }
         Ok(())
     }
 }
 
-/// Tells how the fleet is until somebody asks to end it, or until a process ends by itself.
-async fn watch(layout: &Layout, fleet: &Fleet, end: &mut End) -> anyhow::Result<()> {
-    let hub = Hub::connect(&layout.kubeconfig())?;
+/// Tells how the fleet is, whenever that changes.
+async fn tell(hub: &Hub, fleet: &Fleet) -> Infallible {
     let begun = Instant::now();
     let mut said = String::new();
     loop {
-        for part in Part::ALL {
-            if !process::is_running(layout, part) {
-                bail!("the {} process ended; its last words:\n{}", part.name(), process::last_words(layout, part));
-            }
-        }
-        let seen = tokio::select! {
-            () = end.asked() => return Ok(()),
-            seen = status::look(&hub) => seen,
-        };
-        let line = match seen {
-            Ok(seen) => status::missing(&seen, fleet.stores as usize).unwrap_or_else(|| {
+        let line = match status::look(hub).await {
+            Ok(seen) => status::missing(&seen, fleet.clusters() as usize).unwrap_or_else(|| {
                 format!("all {} clusters Available, all {} Applications Synced and Healthy", seen.clusters.len(), seen.apps.len())
             }),
             Err(error) => format!("{error:#}"),
@@ -153,10 +179,7 @@ async fn watch(layout: &Layout, fleet: &Fleet, end: &mut End) -> anyhow::Result<
             eprintln!("{:>6.1} s  {line}", begun.elapsed().as_secs_f64());
             said = line;
         }
-        tokio::select! {
-            () = end.asked() => return Ok(()),
-            () = tokio::time::sleep(TELL_EVERY) => {}
-        }
+        tokio::time::sleep(TELL_EVERY).await;
     }
 }
 
@@ -247,19 +270,23 @@ mod tests {
     use super::*;
 
     fn up(port: Option<u16>, stores: Option<u32>) -> Up {
-        Up { dir: "unused".into(), port, stores, detach: true, process_log: "info".into() }
+        Up { dir: "unused".into(), port, stores, example: None, detach: true, process_log: "info".into() }
     }
 
     #[test]
     fn a_fleet_goes_on_with_what_it_was_started_with() {
         let layout = Layout::new(std::path::Path::new("/nonexistent"));
-        let known = || Some(Fleet { port: 8000, stores: 7 });
+        let known = || Some(Fleet { port: 8000, stores: 7, example: "first".into() });
         let check = |port, stores, known| up(port, stores).fleet(&layout, known).map_err(|e| e.to_string());
-        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 5 }));
-        assert_eq!(check(None, None, known()), Ok(Fleet { port: 8000, stores: 7 }));
-        assert_eq!(check(Some(8000), Some(9), known()), Ok(Fleet { port: 8000, stores: 9 }));
+        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 50, example: "retail".into() }));
+        assert_eq!(check(None, None, known()), Ok(known().expect("known")));
+        assert_eq!(check(Some(8000), Some(9), known()), Ok(Fleet { port: 8000, stores: 9, example: "first".into() }));
         assert!(check(Some(8001), None, known()).is_err_and(|e| e.starts_with("--port: ") && e.contains("8000")));
         assert!(check(None, Some(6), known()).is_err_and(|e| e.starts_with("--stores: ") && e.contains("7 stores")));
+        assert!(check(None, Some(3_001), None).is_err_and(|e| e.contains("3000 stores at most")));
+        let mut other = up(None, None);
+        other.example = Some("retail".into());
+        assert!(other.fleet(&layout, known()).is_err_and(|e| e.to_string().starts_with("--example: ")));
         assert!(check(Some(65_530), None, None).is_err_and(|e| e.contains("there are 0")));
     }
 }

@@ -76,14 +76,33 @@ impl Machine {
 
     /// Starts the fleet in the background, or resumes it.
     pub async fn up(&self) {
-        self.ok(&["up", "--detach", "--port", &self.port.to_string(), "--stores", &self.stores.to_string()]).await;
+        self.ok(&["up", "--detach", "--example", "first", "--port", &self.port.to_string(), "--stores", &self.stores.to_string()]).await;
     }
 
     /// Starts the fleet in the foreground; its words go to a file.
     pub fn up_in_front(&self) -> Child {
         let said = std::fs::File::create(self.scratch.path().join("said")).expect("a file");
-        let arguments = ["up", "--port", &self.port.to_string(), "--stores", &self.stores.to_string(), "--dir", self.at()];
+        let arguments =
+            ["up", "--example", "first", "--port", &self.port.to_string(), "--stores", &self.stores.to_string(), "--dir", self.at()];
         program(&arguments).stdout(Stdio::null()).stderr(said).spawn().expect("muster runs")
+    }
+
+    /// Presses Ctrl-C and waits for the end.
+    pub async fn interrupt(&self, up: Child) -> std::process::ExitStatus {
+        signal(i32::try_from(up.id()).expect("a pid"), Signal::INT);
+        self.ends(up).await
+    }
+
+    /// Waits until the fleet in the foreground ends.
+    pub async fn ends(&self, mut up: Child) -> std::process::ExitStatus {
+        let ended = tokio::task::spawn_blocking(move || up.wait());
+        let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("up goes on:\n{}", self.said()));
+        ended.expect("joined").expect("waited for")
+    }
+
+    /// Returns the fleet's ports that somebody has.
+    pub fn taken(&self) -> Vec<u16> {
+        self.ports().into_iter().filter(|port| !is_free(*port)).collect()
     }
 
     /// What the fleet in the foreground said.
