@@ -1,4 +1,5 @@
 import '@patternfly/react-core/dist/styles/base.css';
+import '@patternfly/react-styles/css/components/Title/title.css';
 import './styles.css';
 
 import { StrictMode } from 'react';

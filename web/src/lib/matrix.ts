@@ -13,11 +13,17 @@ export function setsOfAll(apps: MatrixApp[]): string[] {
   return setsOf(apps.flatMap((app) => app.versions));
 }
 
-/** Returns how a cell is: what is old is never good. */
+/** Returns how a cell is, by its worst cluster; what is old is never good. */
 export function toneOfCell(cell: MatrixCell): Tone {
-  if (cell.healthy < cell.clusters && cell.synced === cell.clusters) return 'bad';
   if (cell.synced < cell.clusters) return 'warn';
-  return cell.current < cell.clusters ? 'unknown' : 'good';
+  if (cell.healthy < cell.clusters) return 'bad';
+  return cell.current === 0 ? 'unknown' : 'good';
+}
+
+/** Returns how many are meant: those that are wrong, of all. */
+export function numberOfCell(cell: MatrixCell): string {
+  const fine = { warn: cell.synced, bad: cell.healthy, good: 0, moving: 0, unknown: 0 }[toneOfCell(cell)];
+  return fine > 0 ? `${cell.clusters - fine} of ${cell.clusters}` : `${cell.clusters}`;
 }
 
 export function sentenceOfCell(cell: MatrixCell): string {

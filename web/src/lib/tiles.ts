@@ -79,11 +79,9 @@ export function size(clusters: number): Size {
   return clusters <= 1200 ? 'medium' : 'small';
 }
 
-/** Returns what of a name tells it from its neighbours: `0412` of `store-0412`. */
+/** Returns what of a name tells it from its neighbours: `0412` of `store-0412`; other names are whole. */
 export function shortName(name: string): string {
-  const number = /(\d+)$/.exec(name);
-  if (number) return number[1] ?? name;
-  return name.length <= 9 ? name : `${name.slice(0, 8)}…`;
+  return /-(\d{3,})$/.exec(name)?.[1] ?? name;
 }
 
 export function worst(counts: Partial<Record<State, number>>): State {

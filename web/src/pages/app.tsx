@@ -242,7 +242,7 @@ function Resource({ resource }: { resource: ResourceRow }) {
       </span>
       {resource.sync && <Word word={resource.sync} />}
       {resource.health && <Word word={resource.health} />}
-      {(resource.message || resource.images?.length) && (
+      {(resource.message || (resource.images ?? []).length > 0) && (
         <span className="m-resource-more">
           {resource.message}
           {resource.images?.map((image) => (

@@ -29,8 +29,8 @@ export function AppsPage() {
   return (
     <>
       <Heading title="Applications" aside={<Search label="Application contains" />}>
-        Which version runs in which cluster set. The number is of clusters; <span className="m-tone-good">✓</span> all Synced and Healthy,{' '}
-        <span className="m-tone-warn">△</span> not Synced, <span className="m-tone-bad">!</span> not Healthy, <span className="m-tone-unknown">◌</span> as last told.
+        Which version runs in which cluster set. The number is of clusters: <span className="m-tone-good">✓</span> Synced and Healthy, <span className="m-tone-warn">△</span> not Synced,{' '}
+        <span className="m-tone-bad">!</span> not Healthy, <span className="m-tone-unknown">◌</span> offline, as last told.
       </Heading>
       {apps.length === 0 ? (
         <Card>

@@ -16,7 +16,7 @@ import { Events } from '../parts/events';
 import { ProblemCard } from '../parts/problem';
 import { Ribbon } from '../parts/ribbon';
 import { type Column, Table } from '../parts/table';
-import { Ago, appPath, Commit, Go, StateLabel, Word } from '../parts/words';
+import { Ago, appPath, Bar, Commit, Go, StateLabel, Word } from '../parts/words';
 
 const RELOAD_MS = 1000;
 
@@ -153,14 +153,6 @@ function Workloads({ rows }: { rows: WorkloadRow[] }) {
     <Card isFlush>
       <Table label="Workloads" columns={WORKLOADS} rows={rows} keyOf={(row) => `${row.kind}/${row.namespace}/${row.name}`} />
     </Card>
-  );
-}
-
-function Bar({ ready, desired }: { ready: number; desired: number }) {
-  return (
-    <span className="m-bar">
-      <progress max={Math.max(desired, 1)} value={desired === 0 ? 1 : ready} className={ready < desired ? 'm-short' : ''} aria-hidden="true" /> {ready}/{desired}
-    </span>
   );
 }
 

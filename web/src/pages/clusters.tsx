@@ -9,7 +9,7 @@ import { usePlace, withParams } from '../lib/router';
 import type { ClusterRow, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Chips, type Column, Facets, Pager, Search, Table } from '../parts/table';
-import { Ago, ClusterLink, Go, StateLabel } from '../parts/words';
+import { Ago, Bar, ClusterLink, Go, StateLabel } from '../parts/words';
 
 const PAGE = 50;
 const FILTERS = { q: 'Name', status: 'State', set: 'Set', region: 'Region', version: 'Kubernetes', labelSelector: 'Labels', problem: 'Problem' };
@@ -21,12 +21,11 @@ const COLUMNS: Column<ClusterRow>[] = [
   { title: 'State', sort: 'status', cell: (row) => <StateLabel state={row.state} /> },
   { title: 'Why', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.stateReason}>{row.stateReason}</span> },
   { title: 'Set', sort: 'set', cell: (row) => row.set || <span className="m-faint">–</span> },
-  { title: 'Region', sort: 'region', cell: (row) => row.region || <span className="m-faint">–</span> },
   {
     title: 'Applications',
     cell: (row) => (
       <span title={`${row.appsSynced} of ${row.appsCount} Synced, ${row.appsHealthy} Healthy${row.isCurrent ? '' : ', as last told'}`} className={row.isCurrent ? '' : 'm-faint'}>
-        {row.appsSynced}/{row.appsCount} synced · {row.appsHealthy}/{row.appsCount} healthy
+        <Bar ready={Math.min(row.appsSynced, row.appsHealthy)} desired={row.appsCount} />
       </span>
     ),
   },

@@ -1,6 +1,6 @@
 // A cell of the matrix of versions: how many clusters, and how they are.
 
-import { sentenceOfCell, toneOfCell } from '../lib/matrix';
+import { numberOfCell, sentenceOfCell, toneOfCell } from '../lib/matrix';
 import type { MatrixCell } from '../lib/types';
 import { Go } from './words';
 
@@ -11,7 +11,8 @@ export function Cell({ cell, to }: { cell?: MatrixCell; to: string }) {
   const tone = toneOfCell(cell);
   return (
     <Go to={to} className={`m-cell m-cell-${tone}`} title={sentenceOfCell(cell)}>
-      <span aria-hidden="true">{SIGN[tone]}</span> {cell.clusters}
+      <span aria-hidden="true">{SIGN[tone]}</span> {numberOfCell(cell)}
+      {tone !== 'unknown' && cell.current < cell.clusters && <small aria-hidden="true">◌{cell.clusters - cell.current}</small>}
       <span className="pf-v6-screen-reader">{sentenceOfCell(cell)}</span>
     </Go>
   );

@@ -78,7 +78,7 @@ const Grid = memo(
               key={tile[0]}
               href={`/clusters/${encodeURIComponent(tile[0])}`}
               data-name={tile[0]}
-              className={`m-tile m-state-${state} m-fade-${fading(tile[4], now)} ${isShown(state) ? '' : 'm-tile-off'}`}
+              className={`m-tile m-state-${state} m-fade-${fading(tile[4], now)} ${isShown(state) ? '' : 'm-tile-off'} ${size === 'large' && shortName(tile[0]).length > 6 ? 'm-tile-wide' : ''}`}
               aria-label={`${tile[0]}, ${tile[3]}, ${seen}`}
               tabIndex={isFirst && index === 0 ? 0 : -1}
               onClick={(event) => {

@@ -102,3 +102,12 @@ export function Commit({ revision }: { revision: string }) {
     </code>
   );
 }
+
+/** How many of how many. */
+export function Bar({ ready, desired }: { ready: number; desired: number }) {
+  return (
+    <span className="m-bar">
+      <progress max={Math.max(desired, 1)} value={desired === 0 ? 1 : ready} className={ready < desired ? 'm-short' : ''} aria-hidden="true" /> {ready}/{desired}
+    </span>
+  );
+}

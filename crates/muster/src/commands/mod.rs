@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod apps;
+mod console;
 mod down;
 mod get;
 mod keep;
@@ -38,6 +39,8 @@ pub enum Command {
     Apps(apps::Apps),
     /// Show objects of the hub's API.
     Get(get::Get),
+    /// Print a link that opens the web console.
+    Console(console::Open),
     /// Print a bearer token.
     Token(token::Token),
     /// One process of a fleet; started by `up`.
@@ -52,6 +55,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(status) => status.run().await,
         Command::Apps(apps) => apps.run().await,
         Command::Get(get) => get.run().await,
+        Command::Console(open) => open.run().await,
         Command::Token(token) => token.run(),
         Command::Part(part) => part.run().await,
     }
