@@ -136,8 +136,8 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
 function rowColumns(treeOf: (row: AppRow) => string): Column<AppRow>[] {
   return [
     { title: 'Cluster', sort: 'cluster', cell: (row) => <ClusterLink name={row.cluster} /> },
-    { title: 'Sync', cell: (row) => <Word word={row.sync} /> },
-    { title: 'Health', cell: (row) => <Word word={row.health} /> },
+    { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
+    { title: 'Health', cell: (row) => <Word word={row.health} isOld={!row.isCurrent} /> },
     { title: 'Version', cell: (row) => row.version || <span className="m-faint">–</span> },
     { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
     { title: 'Objects', cell: (row) => <Go to={treeOf(row)} title="The objects of this Application on this cluster">{row.resourcesCount} objects</Go> },
@@ -179,8 +179,8 @@ function OnCluster({ app, namespace, name, cluster, before }: { app: string; nam
       <Card className="m-gap">
         <Facts
           facts={[
-            ['Sync', <Word key="s" word={row.sync} />],
-            ['Health', <Word key="h" word={row.health} />],
+            ['Sync', <Word key="s" word={row.sync} isOld={!row.isCurrent} />],
+            ['Health', <Word key="h" word={row.health} isOld={!row.isCurrent} />],
             ['Version', row.version],
             ['Commit', <Commit key="c" revision={row.revision} />],
             ['Last synced', <span key="l"><Ago at={row.syncedAt} fallback="never" /></span>],

@@ -109,8 +109,8 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
 
 const APPS: Column<AppRow>[] = [
   { title: 'Application', cell: (row) => <Go to={`${appPath(`${row.namespace}/${row.name}`)}?cluster=${encodeURIComponent(row.cluster)}`}>{row.name}</Go> },
-  { title: 'Sync', cell: (row) => <Word word={row.sync} /> },
-  { title: 'Health', cell: (row) => <Word word={row.health} /> },
+  { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
+  { title: 'Health', cell: (row) => <Word word={row.health} isOld={!row.isCurrent} /> },
   { title: 'Version', cell: (row) => row.version || <span className="m-faint">–</span> },
   { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
   { title: 'Follows', cell: (row) => <span title={row.repo}>{row.targetRevision} · {row.path}</span> },

@@ -47,11 +47,11 @@ const TONE_ICON: Record<Tone, ReactNode> = {
 };
 
 /** A word such as `Synced` or `Degraded`, with the sign that goes with it. */
-export function Word({ word, title }: { word: string; title?: string }) {
+export function Word({ word, title, isOld = false }: { word: string; title?: string; isOld?: boolean }) {
   if (!word) return <span className="m-faint">–</span>;
   const tone = toneOf(word);
   return (
-    <span className={`m-word m-tone-${tone}`} title={title}>
+    <span className={`m-word m-tone-${tone} ${isOld ? 'm-old' : ''}`} title={title ?? (isOld ? 'As last told: the cluster is not reached now' : undefined)}>
       {tone === 'unknown' ? <QuestionCircleIcon /> : TONE_ICON[tone]} {word}
     </span>
   );
