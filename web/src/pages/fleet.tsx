@@ -3,7 +3,7 @@
 import { Button } from '@patternfly/react-core/dist/esm/components/Button';
 import { ToggleGroup, ToggleGroupItem } from '@patternfly/react-core/dist/esm/components/ToggleGroup';
 import CheckCircleIcon from '@patternfly/react-icons/dist/esm/icons/check-circle-icon';
-import { useEffect, useMemo, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { useData, useThrottled } from '../lib/data';
 import { useChanges } from '../lib/live';
 import { navigate, toggled, usePlace, withParams } from '../lib/router';
@@ -18,6 +18,8 @@ import { Go } from '../parts/words';
 /** Problems are asked for again after changes, not more often than this. */
 const PROBLEMS_MS = 1500;
 const PROBLEMS_SHOWN = 6;
+/** What changes meanwhile is painted together. */
+const PAINT_MS = 400;
 
 export function FleetPage() {
   const { path, params } = usePlace();
@@ -32,6 +34,15 @@ export function FleetPage() {
     if (data?.tiles) setTiles(new Map(data.tiles.map((tile) => [tile[0], tile])));
     // Later changes come by the stream.
   }, [data?.tiles]);
+  const waiting = useRef<((tiles: Map<string, Tile>) => Map<string, Tile>)[]>([]);
+  const paint = useThrottled(() => {
+    const changes = waiting.current.splice(0);
+    setTiles((old) => old && changes.reduce((tiles, change) => change(tiles), old));
+  }, PAINT_MS);
+  const later = (change: (tiles: Map<string, Tile>) => Map<string, Tile>) => {
+    waiting.current.push(change);
+    paint();
+  };
   const reloadProblems = useThrottled(problems.reload, PROBLEMS_MS);
   const reloadFleet = useThrottled(fleet.reload, 5000);
   useChanges(data ? '' : null, {
@@ -40,8 +51,8 @@ export function FleetPage() {
       reloadProblems();
       if (isAggregate) reloadFleet();
     },
-    onRows: (rows) => setTiles((old) => (old ? apply(old, rows) : old)),
-    onSeen: (seen) => setTiles((old) => (old ? heard(old, seen) : old)),
+    onRows: (rows) => later((tiles) => apply(tiles, rows)),
+    onSeen: (seen) => later((tiles) => heard(tiles, seen)),
   });
   const groups = useMemo(() => (isAggregate ? aggregate(data?.groups ?? [], by) : group(tiles?.values() ?? [], by)), [tiles, by, isAggregate, data?.groups]);
   if (!data) return fleet.error ? <Failure error={fleet.error} onRetry={fleet.reload} /> : <Loading rows={12} />;

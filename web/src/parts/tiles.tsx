@@ -1,7 +1,7 @@
 // Tiles: plain links without a component each, so that thousands of them cost little. One tooltip serves all.
 
 import { memo, useCallback, useRef, useState } from 'react';
-import { navigate } from '../lib/router';
+import { follow } from '../lib/router';
 import { STATES, stateOf } from '../lib/states';
 import { type GroupBy, NO_NAME, shortName, size, type TileGroup, worst } from '../lib/tiles';
 import { ago, fading } from '../lib/time';
@@ -37,7 +37,7 @@ export function Tiles({ groups, by, states, clusters }: { groups: TileGroup[]; b
   const isShown = (state: State) => states.length === 0 || states.includes(state);
   const steps = Math.floor(now / 10_000);
   return (
-    <div className={`m-groups m-groups-${size(clusters)}`} ref={frame} onPointerOver={show} onPointerLeave={() => setTip(undefined)} onFocus={show} onBlur={() => setTip(undefined)} onKeyDown={onArrows}>
+    <div className={`m-groups m-groups-${size(clusters)}`} ref={frame} onPointerOver={show} onPointerLeave={() => setTip(undefined)} onFocus={show} onBlur={() => setTip(undefined)} onKeyDown={onArrows} onClick={onTile}>
       {groups.map((group, index) => (
         <section key={group.name} className={`m-group m-worst-${worst(group.counts)}`} aria-label={`${by} ${group.name}`}>
           <div className="m-group-head">
@@ -63,6 +63,25 @@ export function Tiles({ groups, by, states, clusters }: { groups: TileGroup[]; b
   );
 }
 
+interface OneProps { tile: Tile; fade: number; isOff: boolean; isNamed: boolean; isFirst: boolean }
+
+const One = memo(function One({ tile, fade, isOff, isNamed, isFirst }: OneProps) {
+  const [name, , , word, seen] = tile;
+  const short = isNamed ? shortName(name) : '';
+  const heard = seen === 0 ? 'never heard' : `heard ${ago(Date.now() / 1000 - seen)}`;
+  return (
+    <a
+      href={`/clusters/${encodeURIComponent(name)}`}
+      data-name={name}
+      className={`m-tile m-state-${stateOf(word)} m-fade-${fade}${isOff ? ' m-tile-off' : ''}${short.length > 6 ? ' m-tile-wide' : ''}`}
+      aria-label={`${name}, ${word}, ${heard}`}
+      tabIndex={isFirst ? 0 : -1}
+    >
+      {isNamed && <span>{short}</span>}
+    </a>
+  );
+});
+
 interface GridProps { group: TileGroup; size: string; isFirst: boolean; filter: string; isShown: (state: State) => boolean; steps: number }
 
 const Grid = memo(
@@ -70,27 +89,9 @@ const Grid = memo(
     const now = Date.now();
     return (
       <div className="m-tiles">
-        {group.tiles.map((tile, index) => {
-          const state = stateOf(tile[3]);
-          const seen = tile[4] === 0 ? 'never heard' : `heard ${ago(now / 1000 - tile[4])}`;
-          return (
-            <a
-              key={tile[0]}
-              href={`/clusters/${encodeURIComponent(tile[0])}`}
-              data-name={tile[0]}
-              className={`m-tile m-state-${state} m-fade-${fading(tile[4], now)} ${isShown(state) ? '' : 'm-tile-off'} ${size === 'large' && shortName(tile[0]).length > 6 ? 'm-tile-wide' : ''}`}
-              aria-label={`${tile[0]}, ${tile[3]}, ${seen}`}
-              tabIndex={isFirst && index === 0 ? 0 : -1}
-              onClick={(event) => {
-                if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
-                event.preventDefault();
-                navigate(`/clusters/${encodeURIComponent(tile[0])}`);
-              }}
-            >
-              {size === 'large' && <span>{shortName(tile[0])}</span>}
-            </a>
-          );
-        })}
+        {group.tiles.map((tile, index) => (
+          <One key={tile[0]} tile={tile} fade={fading(tile[4], now)} isOff={!isShown(stateOf(tile[3]))} isNamed={size === 'large'} isFirst={isFirst && index === 0} />
+        ))}
       </div>
     );
   },
@@ -115,6 +116,11 @@ function Share({ group }: { group: TileGroup }) {
       <p className="m-faint">{states.map((state) => `${group.counts[state]} ${state}`).join(' · ')}</p>
     </>
   );
+}
+
+function onTile(event: React.MouseEvent): void {
+  const tile = (event.target as HTMLElement).closest<HTMLElement>('a[data-name]');
+  if (tile?.dataset.name) follow(event, `/clusters/${encodeURIComponent(tile.dataset.name)}`);
 }
 
 /** Moves the focus between tiles: left and right by order, up and down by place. */
