@@ -34,7 +34,7 @@ pub async fn apps(shared: &Shared, user: &UserInfo, query: &str) -> Result<Respo
     }
     let listing = shared.records.list(wanted).await.map_err(unreadable)?;
     let items = listing.rows.into_iter().map(|row| to_row(shared, row)).collect();
-    Ok(endpoints::json(&Page::<AppRow> { items, total: listing.total, next: listing.next }))
+    Ok(endpoints::json(&Page::<AppRow> { items, total: listing.total, next: listing.next, ..Page::default() }))
 }
 
 fn to_row(shared: &Shared, row: Row) -> AppRow {
@@ -61,5 +61,6 @@ fn to_row(shared: &Shared, row: Row) -> AppRow {
         received_at: Some(row.source.received_at),
         is_current: cluster.is_some_and(|c| conditions::is_true(c.conditions(), condition::AVAILABLE)),
         cluster: row.cluster,
+        ..AppRow::default()
     }
 }

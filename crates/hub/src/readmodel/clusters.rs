@@ -46,7 +46,7 @@ pub async fn clusters(shared: &Shared, user: &UserInfo, query: &str) -> Result<R
     let mut known = gather(shared, &page).await?;
     let items: Vec<ClusterRow> = page.iter().map(|c| to_row(shared, c, known.remove(name(c)).unwrap_or_default())).collect();
     let next = items.last().filter(|_| has_more).map(|row| row.name.clone());
-    Ok(endpoints::json(&Page { items, total, next }))
+    Ok(endpoints::json(&Page { items, total, next, ..Page::default() }))
 }
 
 fn name(cluster: &ManagedCluster) -> &str {
@@ -121,5 +121,6 @@ fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow
         apps_synced: known.synced,
         apps_healthy: known.healthy,
         reports_lost: known.lost,
+        ..ClusterRow::default()
     }
 }
