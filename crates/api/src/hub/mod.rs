@@ -52,6 +52,11 @@ pub mod path {
         format!("{APPS}/{namespace}/{name}/tree")
     }
 
+    /// Returns the cluster of `/muster/v1/clusters/<cluster>`.
+    pub fn parse_one_cluster(path: &str) -> Option<&str> {
+        path.strip_prefix(CLUSTERS)?.strip_prefix('/').filter(|name| !name.is_empty() && !name.contains('/'))
+    }
+
     /// Returns cluster and rest of `/muster/v1/clusters/<cluster>/<rest>`.
     pub fn parse_cluster(path: &str) -> Option<(&str, &str)> {
         let (cluster, rest) = path.strip_prefix(CLUSTERS)?.strip_prefix('/')?.split_once('/')?;
