@@ -34,7 +34,7 @@ fn drop_below(value: &mut Value, empty: &BTreeSet<String>, schema: Option<&Schem
         Value::Object(fields) => {
             fields.retain(|name, value| !value.is_null() || !empty.contains(&format!("{at}/{name}")));
             for (name, value) in fields {
-                let below = schema.and_then(|schema| schema.field(name)).map(|schema| &**schema);
+                let below = schema::field(schema, name);
                 drop_below(value, empty, below, &format!("{at}/{name}"));
             }
         }
@@ -97,7 +97,7 @@ fn map(dest: Option<Value>, patch: Option<&Value>, schema: Option<&Schema>, at: 
         names.extend(patch.keys().filter(|name| *name != DIRECTIVE && !fields.contains_key(*name)).cloned());
     }
     for field in names {
-        let below = schema.and_then(|schema| schema.field(&field)).map(|schema| &**schema);
+        let below = schema::field(schema, &field);
         let value = value(fields.remove(&field), patch.and_then(|p| p.get(&field)), below, &format!("{at}/{field}"))?;
         if let Some(value) = value {
             fields.insert(field, value);

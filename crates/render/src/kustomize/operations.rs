@@ -159,7 +159,7 @@ mod tests {
     #[track_caller]
     fn check(operation: Value, expect: Value) {
         let object = json!({"a": {"b": 1}, "l": [1, 2, 3]});
-        let found = apply(&object, &json!([operation])).map_or_else(|what| json!(what), |found| found);
+        let found = apply(&object, &json!([operation])).unwrap_or_else(|what| json!(what));
         assert_eq!(found, expect);
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::merge;
 use super::resource::{Gvk, Id, Resource};
 use super::schema;
-use super::set::Set;
+use super::set::{self, Set};
 use super::spec::{PatchOptions, Selector};
 use super::{operations, read};
 use crate::{Limits, Problem};
@@ -66,12 +66,17 @@ pub(crate) fn merge_by_target(set: &mut Set, target: &Selector, patches: &[Resou
 
 /// Applies operations to all objects of a target.
 pub(crate) fn operate(set: &mut Set, target: &Selector, operations: &Value, remembers: bool) -> Result<(), String> {
+    let mut bytes = 0;
     for at in set.select(target).map_err(|what| format!("target.{what}"))? {
+        if bytes > set.bytes_max {
+            return Err(format!("the objects would exceed {} bytes; split the Application", set.bytes_max));
+        }
         let resource = &mut set.resources[at];
         if remembers {
             resource.remember();
         }
         resource.object = operations::apply(&resource.object, operations).map_err(|what| format!("{}: {what}", resource.id()))?;
+        bytes += set::weight(&resource.object);
         // All it has is written anew.
         resource.empty_fields.clear();
     }
@@ -79,6 +84,9 @@ pub(crate) fn operate(set: &mut Set, target: &Selector, operations: &Value, reme
 }
 
 fn apply(set: &mut Set, places: &[usize], patch: &Value, options: PatchOptions) -> Result<(), String> {
+    if set::weight(patch).saturating_mul(places.len()) > set.bytes_max {
+        return Err(format!("the objects would exceed {} bytes; split the Application", set.bytes_max));
+    }
     let mut deleted = Vec::new();
     for &at in places {
         let resource = &mut set.resources[at];

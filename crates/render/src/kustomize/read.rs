@@ -32,6 +32,11 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = Vec::new();
     for (line, part) in documents(text) {
+        // What follows the dashes stands on the first line of its part.
+        let beside = part.lines().next().unwrap_or_default().trim();
+        if begins_after_dashes(text, part) && !beside.is_empty() && !beside.starts_with('#') {
+            return Err(Problem::file(file, line, "only a comment may follow --- on its line"));
+        }
         let value = yaml::from_str_core(part).map_err(|error| {
             let line = error.line().map_or(line, |at| line + at.max(1) - 1);
             Problem::file(file, line, format!("it is not YAML: {}", error.what()))
@@ -47,6 +52,11 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
         found.push(Document { value, line, empty });
     }
     Ok(found)
+}
+
+fn begins_after_dashes(text: &str, part: &str) -> bool {
+    let at = part.as_ptr() as usize - text.as_ptr() as usize;
+    at >= 3 && text[..at].ends_with("---")
 }
 
 /// Reads a file's objects.
