@@ -79,7 +79,7 @@ pub fn from_str_many(text: &str, duplicates: DuplicateKeys) -> Result<Vec<Value>
     if text.len() > BYTES_MAX {
         return Err(YamlError::new(format!("the text has {} bytes, at most {BYTES_MAX} are read", text.len())));
     }
-    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options(duplicates)).map_err(YamlError::of)?;
+    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options(duplicates, false)).map_err(YamlError::of)?;
     let mut values = Vec::with_capacity(documents.len());
     for Document(value, repeated) in documents {
         if let (Some(key), DuplicateKeys::Refuse) = (repeated, duplicates) {
@@ -90,6 +90,50 @@ pub fn from_str_many(text: &str, duplicates: DuplicateKeys) -> Result<Vec<Value>
         }
     }
     Ok(values)
+}
+
+/// Reads one document with YAML 1.2's booleans: `yes` and `on` are text, as keys too. So go-yaml v3 reads, and what is
+/// built on it (kyaml, Kustomize). Equal keys are refused, and so are keys that are not text. A block of text that ends
+/// with the document ends without a line break if the document does.
+pub fn from_str_core(text: &str) -> Result<Value, YamlError> {
+    let mut value = core(text)?;
+    if !text.ends_with('\n') && text.contains(['|', '>']) {
+        // What an end mark is part of, with a break the mark cannot have got from the text, is such a block.
+        if let Ok(marked) = core(&format!("{text}{END_MARK}")) {
+            drop_final_break(&mut value, &marked);
+        }
+    }
+    Ok(value)
+}
+
+/// A character for private use.
+const END_MARK: char = '\u{f8ff}';
+
+fn drop_final_break(value: &mut Value, marked: &Value) {
+    match (value, marked) {
+        (Value::Object(fields), Value::Object(marked)) => {
+            fields.iter_mut().for_each(|(name, value)| drop_final_break(value, marked.get(name).unwrap_or(&Value::Null)));
+        }
+        (Value::Array(items), Value::Array(marked)) => items.iter_mut().zip(marked).for_each(|(a, b)| drop_final_break(a, b)),
+        (Value::String(text), Value::String(marked)) if marked.strip_suffix('\n').is_some_and(|m| m.ends_with(END_MARK)) => {
+            text.truncate(text.strip_suffix('\n').unwrap_or(text).len());
+        }
+        _ => {}
+    }
+}
+
+fn core(text: &str) -> Result<Value, YamlError> {
+    if text.len() > BYTES_MAX {
+        return Err(YamlError::new(format!("the text has {} bytes, at most {BYTES_MAX} are read", text.len())));
+    }
+    let options = options(DuplicateKeys::Refuse, true);
+    let documents: Vec<CoreDocument> = serde_saphyr::from_multiple_with_options(text, options).map_err(YamlError::of)?;
+    let mut values = documents.into_iter().map(|document| document.0).filter(|value| !value.is_null());
+    let first = values.next().unwrap_or(Value::Null);
+    match values.count() {
+        0 => Ok(first),
+        more => Err(YamlError::new(format!("one document is expected, not {}", more + 1))),
+    }
 }
 
 /// Writes one document, keys sorted, with a newline at the end.
@@ -106,7 +150,7 @@ pub fn to_string(value: &Value) -> String {
     text
 }
 
-fn options(duplicates: DuplicateKeys) -> Options {
+fn options(duplicates: DuplicateKeys, strict_booleans: bool) -> Options {
     let duplicate_keys = match duplicates {
         DuplicateKeys::LastWins => DuplicateKeyPolicy::LastWins,
         DuplicateKeys::Refuse => DuplicateKeyPolicy::Error,
@@ -122,6 +166,7 @@ fn options(duplicates: DuplicateKeys) -> Options {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPEATED_MAX },
         duplicate_keys: duplicate_keys,
         legacy_octal_numbers: true,
+        strict_booleans: strict_booleans,
     }
 }
 
@@ -147,13 +192,24 @@ struct Document(Value, Option<String>);
 impl<'de> serde::Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut repeated = None;
-        let value = Node { depth: 0, repeated: &mut repeated }.deserialize(deserializer)?;
+        let value = Node { depth: 0, text_keys: false, repeated: &mut repeated }.deserialize(deserializer)?;
         Ok(Document(value, repeated))
+    }
+}
+
+/// A document whose keys are text.
+struct CoreDocument(Value);
+
+impl<'de> serde::Deserialize<'de> for CoreDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Node { depth: 0, text_keys: true, repeated: &mut None }.deserialize(deserializer).map(CoreDocument)
     }
 }
 
 struct Node<'r> {
     depth: usize,
+    /// Keys that are not text are refused, not turned into it.
+    text_keys: bool,
     repeated: &'r mut Option<String>,
 }
 
@@ -234,7 +290,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(value) = seq.next_element_seed(Node { depth: self.depth + 1, repeated: self.repeated })? {
+        while let Some(value) = seq.next_element_seed(Node { depth: self.depth + 1, text_keys: self.text_keys, repeated: self.repeated })? {
             list.push(value);
         }
         Ok(Value::Array(list))
@@ -242,9 +298,12 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some(key) = map.next_key_seed(Node { depth: self.depth + 1, repeated: self.repeated })? {
+        while let Some(key) = map.next_key_seed(Node { depth: self.depth + 1, text_keys: self.text_keys, repeated: self.repeated })? {
+            if self.text_keys && !key.is_string() {
+                return Err(A::Error::custom(format!("the key {key} is not text; put it in quotes")));
+            }
             let key = key_text(key).map_err(A::Error::custom)?;
-            let value = map.next_value_seed(Node { depth: self.depth + 1, repeated: self.repeated })?;
+            let value = map.next_value_seed(Node { depth: self.depth + 1, text_keys: self.text_keys, repeated: self.repeated })?;
             if object.insert(key.clone(), value).is_some() {
                 self.repeated.get_or_insert(key);
             }
@@ -309,6 +368,24 @@ mod tests {
             json!({"true": 1, "1": 2, "1.5": 3, "null": 4, "yes": 5, "x": 6})
         );
         assert_eq!(read("y: 1"), json!({"true": 1}));
+    }
+
+    #[test]
+    fn the_core_reader_knows_two_booleans_and_keys_of_text() {
+        let read = |text: &str| super::from_str_core(text);
+        assert_eq!(
+            read("a: [yes, on, n, true, FALSE]\non: 1\ny: 0777").unwrap(),
+            json!({"a": ["yes", "on", "n", true, false], "on": 1, "y": 511})
+        );
+        assert_eq!(read("# nothing").unwrap(), json!(null));
+        assert_eq!(read("a: {b: |}\nc: |\n  x\n  y").ok(), None);
+        assert_eq!(read("a: |\n  x\nc: |\n  x\n  y").unwrap(), json!({"a": "x\n", "c": "x\ny"}));
+        assert_eq!(read("c: |\n  x\n  y\n").unwrap(), json!({"c": "x\ny\n"}));
+        assert_eq!(read("c: [a > b, '|', 5]").unwrap(), json!({"c": ["a > b", "|", 5]}));
+        assert_eq!(read("c: a|\nd: 5").unwrap(), json!({"c": "a|", "d": 5}));
+        for text in ["1: a", "true: a", "a: 1\na: 2", "a: 1\n---\nb: 1"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 const FLEET_LOCK: &str = "fleet.lock";
+/// What is there before the fleet is: the turn, and the description while it is written.
+const BEFORE_FLEET: [&str; 2] = [FLEET_LOCK, "fleet.new"];
 
 /// The directory that `muster up` makes.
 #[derive(Clone, Debug)]
@@ -160,7 +162,8 @@ impl Layout {
     pub fn claim(&self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.dir).with_context(|| format!("failed to make {}", self.dir.display()))?;
         let entries = std::fs::read_dir(&self.dir).with_context(|| format!("failed to read {}", self.dir.display()))?;
-        let foreign = entries.filter_map(Result::ok).map(|entry| entry.file_name()).find(|name| name != FLEET_LOCK);
+        let foreign =
+            entries.filter_map(Result::ok).map(|entry| entry.file_name()).find(|name| !BEFORE_FLEET.iter().any(|ours| name == ours));
         match foreign {
             Some(name) if !self.is_used() => {
                 bail!(

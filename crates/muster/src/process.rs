@@ -35,9 +35,8 @@ pub fn turn(layout: &Layout) -> anyhow::Result<Turn> {
     let mut has_said = false;
     loop {
         let file = open(&path)?;
-        // Whoever ended the fleet meanwhile took the file with it: a lock on a file without a name excludes nobody.
-        if try_lock(&file, &path)? && is_named(&file, &path) {
-            return Ok(Turn(file));
+        if let Some(turn) = take_turn(file, &path)? {
+            return Ok(turn);
         }
         if begun.elapsed() > TURN_TIMEOUT {
             bail!(
@@ -52,6 +51,22 @@ pub fn turn(layout: &Layout) -> anyhow::Result<Turn> {
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Takes the turn if nobody else has it and the fleet is still there.
+pub fn try_turn(layout: &Layout) -> anyhow::Result<Option<Turn>> {
+    let path = layout.fleet_lock();
+    // Not made anew: that would be in the way of whoever removes the directory.
+    match File::options().read(true).write(true).open(&path) {
+        Ok(file) => take_turn(file, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("failed to open {}", path.display())),
+    }
+}
+
+fn take_turn(file: File, path: &Path) -> anyhow::Result<Option<Turn>> {
+    // Whoever ended the fleet meanwhile took the file with it: a lock on a file without a name excludes nobody.
+    Ok((try_lock(&file, path)? && is_named(&file, path)).then_some(Turn(file)))
 }
 
 /// Starts a part of the fleet, unless it runs already; returns whether it was started.

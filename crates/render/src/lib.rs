@@ -1,11 +1,12 @@
 //! Files of a repository to Kubernetes objects, as an Application's source asks.
 //!
-//! Pure: files come in as bytes, objects or [`Problem`]s go out, each naming its file and line. For now the tool is
-//! `directory` (plain YAML and JSON); a directory that needs Helm, Kustomize, Jsonnet or a plugin is refused by name.
+//! Pure: files come in as bytes, objects or [`Problem`]s go out, each naming its file and line. The tools are
+//! `directory` (plain YAML and JSON) and `kustomize`; a directory that needs Helm, Jsonnet or a plugin is refused by name.
 //! Rules follow Argo CD's `reposerver/repository/repository.go`. Namespaces, tracking and duplicates are not decided
 //! here: that needs a cluster's scopes and is `gitops`' work.
 
 mod directory;
+mod kustomize;
 mod manifest;
 mod tool;
 
@@ -14,6 +15,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+use api::argo::SourceKustomize;
+
+pub use kustomize::wanted;
 pub use tool::{Tool, detect};
 
 /// The files below a source's path, by path from the repository's root.
@@ -33,11 +37,16 @@ pub enum File {
 }
 
 /// What an Application's source says about rendering.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// Directory in the repository, empty for its root.
     pub path: String,
     pub directory: Directory,
+    /// Changes to the kustomization, if it is one.
+    pub kustomize: Option<SourceKustomize>,
+    /// URL of the repository, and the revision asked for: bases may be named by them.
+    pub repo: String,
+    pub revision: String,
     /// The tool the source names itself, by having its block; detected otherwise.
     pub tool: Option<Tool>,
 }
@@ -60,13 +69,26 @@ pub struct Limits {
     pub objects_max: usize,
     /// Values inside values of one object.
     pub depth_max: usize,
+    /// Kustomizations read, each as often as it is a base.
+    pub kustomizations_max: usize,
+    /// Overlays on overlays.
+    pub overlays_max: usize,
+    /// Bytes of all objects together, at any time while they are changed.
+    pub output_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // Deeper YAML could exhaust a thread's stack while it is read; a CustomResourceDefinition with a pod in it has about 30.
         // 10 MiB as Argo CD's reposerver.max.combined.directory.manifests.size.
-        Self { manifest_bytes_max: 10 << 20, objects_max: 5_000, depth_max: 64 }
+        Self {
+            manifest_bytes_max: 10 << 20,
+            objects_max: 5_000,
+            depth_max: 64,
+            kustomizations_max: 500,
+            overlays_max: 32,
+            output_bytes_max: 32 << 20,
+        }
     }
 }
 
@@ -109,6 +131,24 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Source {
+    /// Returns the directory a URL means if it is one of this repository at this revision.
+    fn own(&self, remote: &kustomize::Remote) -> Result<String, String> {
+        if self.repo.is_empty() || kustomize::normal(&self.repo) != remote.repository {
+            return Err(format!(
+                "{} is another repository; not supported: commit what it holds, or make it an Application of its own",
+                remote.repository
+            ));
+        }
+        let is_head = |revision: &str| revision.is_empty() || revision == "HEAD";
+        if remote.revision != self.revision && !(is_head(&remote.revision) && is_head(&self.revision)) {
+            let (wanted, own) = (&remote.revision, &self.revision);
+            return Err(format!("it is this repository at {wanted:?}, not at {own:?}; not supported: use a relative path"));
+        }
+        Ok(remote.path.clone())
+    }
+}
+
 /// Objects in the order of their files, and the tool that made them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rendered {
@@ -123,6 +163,10 @@ pub fn render(files: &Files, source: &Source, limits: &Limits) -> Result<Rendere
             let manifests = directory::render(files, source, limits)?;
             Ok(Rendered { tool: Tool::Directory, manifests })
         }
-        tool @ (Tool::Helm | Tool::Kustomize | Tool::Plugin) => Err(vec![Problem::source(tool::not_supported(tool, files, source))]),
+        Tool::Kustomize => {
+            let manifests = kustomize::render(files, source, limits)?;
+            Ok(Rendered { tool: Tool::Kustomize, manifests })
+        }
+        tool @ (Tool::Helm | Tool::Plugin) => Err(vec![Problem::source(tool::not_supported(tool, files, source))]),
     }
 }

@@ -62,7 +62,7 @@ fn parse_yaml(path: &str, content: &str, limits: &Limits) -> Result<Vec<Manifest
 }
 
 /// Splits a YAML stream at lines that begin with `---`, as Kubernetes does, with each part's first line.
-fn documents(content: &str) -> Vec<(usize, &str)> {
+pub(crate) fn documents(content: &str) -> Vec<(usize, &str)> {
     let mut parts = Vec::new();
     let (mut begun, mut first_line) = (0, 1);
     let mut at = 0;
@@ -151,7 +151,7 @@ fn fault(object: &Value, limits: &Limits) -> Option<String> {
     (depth(object) > limits.depth_max).then(|| format!("{named}: it nests deeper than {} levels", limits.depth_max))
 }
 
-fn depth(value: &Value) -> usize {
+pub(crate) fn depth(value: &Value) -> usize {
     match value {
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Files, Source};
+use crate::{Files, Source, kustomize};
 
 /// A way to render, named as `status.sourceType` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,11 @@ impl fmt::Display for Tool {
     }
 }
 
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
 /// Returns the tool the files at `path` ask for.
 pub fn detect(files: &Files, path: &str) -> Tool {
     if marker(files, path, &["Chart.yaml"]).is_some() {
         Tool::Helm
-    } else if marker(files, path, &KUSTOMIZATIONS).is_some() {
+    } else if marker(files, path, &kustomize::NAMES).is_some() {
         Tool::Kustomize
     } else {
         Tool::Directory
@@ -46,7 +44,7 @@ fn marker(files: &Files, path: &str, names: &[&str]) -> Option<String> {
 pub(crate) fn not_supported(tool: Tool, files: &Files, source: &Source) -> String {
     let (field, names): (&str, &[&str]) = match tool {
         Tool::Helm => ("spec.source.helm", &["Chart.yaml"]),
-        Tool::Kustomize => ("spec.source.kustomize", &KUSTOMIZATIONS),
+        Tool::Kustomize => ("spec.source.kustomize", &kustomize::NAMES),
         Tool::Plugin => ("spec.source.plugin", &[]),
         Tool::Directory => ("spec.source.directory", &[]),
     };

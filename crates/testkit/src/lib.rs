@@ -3,8 +3,9 @@
 //! [`Fleet::start`] is a hub ([`Hub`]: embedded API server, reconcilers, bootstrap token) and simulated stores
 //! with real agents, connected in memory. On tokio's paused clock (`#[tokio::test(start_paused = true)]`)
 //! hours pass in seconds, and the same seed gives the same run. [`git`] serves repositories, [`kubectl`]
-//! runs the real one.
+//! runs the real one. [`control_plane`] is for tests that are true of any Kubernetes.
 
+pub mod control_plane;
 mod fleet;
 pub mod git;
 mod hub;

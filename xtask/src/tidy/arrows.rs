@@ -37,6 +37,7 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("cel", &["apimachinery"]),
     ("kinds", &["apimachinery", "builtin"]),
     ("apiserver", &["store", "pki", "controller", "tunnel"]),
+    ("git", &["tunnel"]),
     ("tunnel", &["pki"]),
     ("sim", &["agent"]),
     ("e2e", &["testkit"]),

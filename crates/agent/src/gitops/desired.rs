@@ -34,7 +34,7 @@ pub(super) struct Rendered {
 pub(super) async fn render(bytes: &[u8], app: &Application, instance: &str, served: &Served) -> Result<Rendered, String> {
     let pack = Pack::read(bytes, &Limits::default()).map_err(|e| e.to_string())?;
     let commit = pack.commit.to_string();
-    let source = source(app, pack.path.clone());
+    let source = source(app, &pack);
     let rendered = render::render(&files(pack), &source, &render::Limits::default()).map_err(|problems| {
         let count = problems.len();
         let mut texts: Vec<String> = problems.iter().take(5).map(ToString::to_string).collect();
@@ -62,7 +62,7 @@ pub(super) async fn render(bytes: &[u8], app: &Application, instance: &str, serv
     Ok(Rendered { commit, tool, targets, hashes })
 }
 
-fn source(app: &Application, path: String) -> Source {
+fn source(app: &Application, pack: &Pack) -> Source {
     let Some(source) = app.spec.sources().first() else { return Source::default() };
     let directory = source.directory.as_ref();
     let tool = if source.plugin.is_some() {
@@ -75,7 +75,14 @@ fn source(app: &Application, path: String) -> Source {
         directory.map(|_| Tool::Directory)
     };
     let options = directory.map(|d| Directory { recurse: d.recurse, include: d.include.clone(), exclude: d.exclude.clone() });
-    Source { path, directory: options.unwrap_or_default(), tool }
+    Source {
+        path: pack.path.clone(),
+        directory: options.unwrap_or_default(),
+        kustomize: source.kustomize.clone(),
+        repo: pack.repo.clone(),
+        revision: source.target_revision.clone(),
+        tool,
+    }
 }
 
 fn files(pack: Pack) -> Files {

@@ -25,6 +25,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
 
+/// Sync status of a report, and since when it and the health are so.
+type Since = (String, Option<Timestamp>, Option<Timestamp>);
+
 struct Store {
     client: Client,
     runtime: Runtime,
@@ -32,8 +35,7 @@ struct Store {
     dir: TempDir,
     notices: broadcast::Sender<Notice>,
     reports: Arc<Mutex<Vec<String>>>,
-    /// Sync status and since when, of each report.
-    since: Arc<Mutex<Vec<(String, Option<Timestamp>, Option<Timestamp>)>>>,
+    since: Arc<Mutex<Vec<Since>>>,
     /// Counts changes of objects and reports.
     changes: Arc<watch::Sender<u64>>,
 }

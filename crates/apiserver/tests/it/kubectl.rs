@@ -1,9 +1,11 @@
 //! Unmodified kubectl, each version that is present, against a control plane.
 //!
 //! `MUSTER_KUBECTLS` is a directory with `v27/kubectl`, `v31/kubectl`, ... (`make kubectls` fills
-//! `.dev/kubectl`); without it the `kubectl` on the path is taken. The scripts are in `kubectl/`.
+//! `.dev/kubectl`); without it the `kubectl` of `KUBEBUILDER_ASSETS`, or the one on the path. The scripts are in `kubectl/`.
 
 use std::path::{Path, PathBuf};
+
+use testkit::control_plane::assets;
 
 use crate::script::{Plane, Tool};
 
@@ -21,7 +23,13 @@ pub fn tools(name: &str) -> Vec<Tool> {
                 path.is_file().then_some(Tool { path, minor })
             }));
         }
-        None => found.extend(on_path(name).map(|path| Tool { minor: minor_of(&path), path })),
+        None => found.extend(
+            assets()
+                .map(|folder| folder.join(name))
+                .filter(|path| path.is_file())
+                .or_else(|| on_path(name))
+                .map(|path| Tool { minor: minor_of(&path), path }),
+        ),
     }
     found.sort_by_key(|tool| tool.minor);
     if found.is_empty() {

@@ -58,7 +58,7 @@ struct Step {
 /// Runs a table; panics with every step that was answered otherwise.
 async fn run(table: &str) {
     let server = support::start().await;
-    let mut kept = BTreeMap::from([("expired".to_owned(), server.expired_token("default"))]);
+    let mut kept = BTreeMap::from([("expired".to_owned(), support::expired_token(&server, "default"))]);
     let mut failures = Vec::new();
     let steps = yaml::from_str(table, DuplicateKeys::Refuse).expect("a table is YAML");
     create_shop(&server).await;

@@ -1,7 +1,9 @@
 //! Scripts of commands run against a control plane: what people type, and what they must read.
 //!
 //! A script is YAML: a list of steps, run in order. `{ns}` stands for the script's own namespace,
-//! `{dir}` for its directory, `{version}` for the tool's minor version, `{csr}` for a signing request.
+//! `{dir}` for its directory (where `nobody` is a kubeconfig without credentials), `{version}` for the
+//! tool's minor version, `{user}` for who runs it, `{csr}` for a signing request. What not every
+//! control plane has, or leaves alone, a step says with `needs`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -11,10 +13,9 @@ use std::time::Duration;
 use base64::Engine;
 use serde::Deserialize;
 use serde_json::Value;
+use testkit::control_plane::ControlPlane;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-
-use crate::support;
 
 /// How long one command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
@@ -51,6 +52,19 @@ struct Step {
     /// The oldest and newest minor version of the tool that has this step.
     since: Option<u32>,
     before: Option<u32>,
+    /// The step is left out on a control plane without this.
+    needs: Option<Need>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Need {
+    /// Somebody removes namespaces and orphans, makes service accounts and signs certificates.
+    Controllers,
+    /// Nobody acts on Deployments and Pods, so that their status is what the script makes it.
+    Idle,
+    /// The administrator is in `system:masters`.
+    Masters,
 }
 
 /// A tool to run scripts with.
@@ -61,26 +75,29 @@ pub struct Tool {
     pub minor: u32,
 }
 
-/// Where scripts run: a kubeconfig of an administrator.
+/// Where scripts run: a control plane, and a directory with its kubeconfig.
 pub struct Plane {
     directory: tempfile::TempDir,
-    /// Ours, unless one is given.
-    _server: Option<support::Server>,
+    user: String,
+    is_idle: bool,
+    control: ControlPlane,
 }
 
 impl Plane {
-    /// Returns the control plane of `MUSTER_TEST_KUBECONFIG`, else a new server over TLS.
     pub async fn new() -> Self {
+        let control = ControlPlane::start().await;
         let directory = tempfile::tempdir().expect("a directory");
-        let (text, server) = match std::env::var_os("MUSTER_TEST_KUBECONFIG") {
-            Some(path) => (std::fs::read_to_string(path).expect("MUSTER_TEST_KUBECONFIG can be read"), None),
-            None => {
-                let server = support::start().await;
-                (server.serve().await, Some(server))
-            }
-        };
-        write_private(&directory.path().join("kubeconfig"), &text);
-        Self { directory, _server: server }
+        write_private(&directory.path().join("kubeconfig"), &control.kubeconfig_text());
+        write_private(&directory.path().join("nobody"), &control.kubeconfig_of_nobody());
+        Self { directory, user: control.user().await, is_idle: !control.runs_workloads().await, control }
+    }
+
+    fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Controllers => self.control.has_controllers(),
+            Need::Idle => self.is_idle,
+            Need::Masters => !self.control.is_given(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -112,12 +129,16 @@ impl Plane {
         let namespace = format!("{name}-{}", tool.minor);
         let directory = self.path().display().to_string();
         let replaced = script.replace("{ns}", &namespace).replace("{dir}", &directory).replace("{version}", &tool.minor.to_string());
-        let replaced = replaced.replace("{csr}", &signing_request());
+        let replaced = replaced.replace("{user}", &self.user).replace("{csr}", &signing_request());
         let value = apimachinery::yaml::from_str(&replaced, apimachinery::yaml::DuplicateKeys::Refuse).expect("a script is YAML");
         let steps: Vec<Step> = serde_json::from_value(value).expect("a script is a list of steps");
         let mut failures = Vec::new();
         let mut started: Option<Started> = None;
-        for step in steps.iter().filter(|s| s.since.is_none_or(|v| tool.minor >= v) && s.before.is_none_or(|v| tool.minor < v)) {
+        let is_meant = |step: &&Step| {
+            let is_version = step.since.is_none_or(|v| tool.minor >= v) && step.before.is_none_or(|v| tool.minor < v);
+            is_version && step.needs.is_none_or(|need| self.has(need))
+        };
+        for step in steps.iter().filter(is_meant) {
             if let Some((file, text)) = &step.file {
                 std::fs::write(self.path().join(file), text).expect("a file");
             }

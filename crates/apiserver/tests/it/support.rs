@@ -1,92 +1,20 @@
 //! A server in memory, in process or over TLS.
 
-use std::sync::Arc;
+pub use testkit::control_plane::embedded::{Server, start, start_on};
 
-use apiserver::user::UserInfo;
-use apiserver::{ApiServer, Entropy, Options};
-use base64::Engine;
-use controller::{Clock, Runtime};
-use jiff::SignedDuration;
-
-pub struct Server {
-    pub api: ApiServer,
-    pub admin: kube::Client,
-    pub ca: Arc<pki::Authority>,
-    pub clock: Clock,
-    tokens: Arc<pki::token::Signer>,
-}
-
-/// What the administrator's token is over TLS.
-pub const TOKEN: &str = "secret";
-
-pub async fn start() -> Server {
-    start_on(Arc::new(store::MemoryStore::new(store::Retention::small()))).await
-}
-
-pub async fn start_on(store: Arc<dyn store::Store>) -> Server {
-    pki::tls::install_provider();
-    let clock = Clock::wall();
-    let runtime = Runtime::new(clock.clone());
-    let ca = Arc::new(pki::Authority::create("test", clock.now(), SignedDuration::from_hours(24)).expect("a CA"));
-    let key = pki::Key::generate().expect("a key");
-    let tokens = Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &key).expect("a signer"));
-    let options = Options {
-        store,
-        runtime,
-        ca: ca.clone(),
-        tokens: tokens.clone(),
-        static_tokens: vec![(TOKEN.into(), UserInfo::admin("admin"))],
-        admission: Vec::new(),
-        routes: Vec::new(),
-        connects: Vec::new(),
-        kubernetes_version: "v1.33.1".into(),
-        lazy: Vec::new(),
-        entropy: Entropy::seeded(1),
-        url: "https://localhost:6443".into(),
+/// Returns a token of a service account of `shop` that was good until an hour ago.
+pub fn expired_token(server: &Server, account: &str) -> String {
+    let until = server.clock.now().as_second() - 3600;
+    let name = pki::token::Reference { name: account.into(), uid: "u".into() };
+    let claims = pki::token::Claims {
+        iss: server.tokens.issuer().into(),
+        sub: format!("system:serviceaccount:shop:{account}"),
+        aud: vec![server.tokens.issuer().into()],
+        exp: until,
+        iat: until - 3600,
+        nbf: until - 3600,
+        jti: "j".into(),
+        kubernetes: pki::token::Bound { namespace: "shop".into(), serviceaccount: name, pod: None, secret: None },
     };
-    let api = ApiServer::new(options).await.expect("a server");
-    let admin = api.client(UserInfo::admin("admin"));
-    Server { api, admin, ca, clock, tokens }
-}
-
-impl Server {
-    /// Serves TLS on a free port; returns the administrator's kubeconfig as YAML.
-    pub async fn serve(&self) -> String {
-        let names = ["127.0.0.1".into(), "localhost".into()];
-        let issued = self.ca.sign_server(&names, self.clock.now(), SignedDuration::from_hours(24)).expect("a certificate");
-        let tls = pki::tls::server_config(&issued, &self.ca).expect("a configuration");
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let address = self.api.serve(listener, tls).expect("a listener");
-        kubeconfig(&format!("https://{address}"), &self.ca, TOKEN)
-    }
-}
-
-impl Server {
-    /// Returns a token of a service account of `shop` that was good until an hour ago.
-    pub fn expired_token(&self, account: &str) -> String {
-        let until = self.clock.now().as_second() - 3600;
-        let name = pki::token::Reference { name: account.into(), uid: "u".into() };
-        let claims = pki::token::Claims {
-            iss: self.tokens.issuer().into(),
-            sub: format!("system:serviceaccount:shop:{account}"),
-            aud: vec![self.tokens.issuer().into()],
-            exp: until,
-            iat: until - 3600,
-            nbf: until - 3600,
-            jti: "j".into(),
-            kubernetes: pki::token::Bound { namespace: "shop".into(), serviceaccount: name, pod: None, secret: None },
-        };
-        self.tokens.sign(&claims).expect("a token")
-    }
-}
-
-/// Returns a kubeconfig for a token.
-pub fn kubeconfig(url: &str, ca: &pki::Authority, token: &str) -> String {
-    let ca = base64::engine::general_purpose::STANDARD.encode(ca.certificate_pem());
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-         clusters: [{{name: test, cluster: {{server: '{url}', certificate-authority-data: {ca}}}}}]\n\
-         users: [{{name: test, user: {{token: {token}}}}}]\n\
-         contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n"
-    )
+    server.tokens.sign(&claims).expect("a token")
 }

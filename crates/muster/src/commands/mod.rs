@@ -3,6 +3,7 @@
 mod apps;
 mod down;
 mod get;
+mod keep;
 mod part;
 mod start;
 mod status;

@@ -1,5 +1,6 @@
-//! `muster up`: a hub, Git and stores, as processes.
+//! `muster up`: a hub, Git and stores, as processes. In the foreground it also keeps them going, see [`super::keep`].
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+use super::keep::{self, Ended};
 use super::{down, start, status};
 use crate::client::Hub;
 use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
@@ -65,11 +67,20 @@ impl Up {
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        let watched = watch(&layout, &fleet, &mut end).await;
+        let hub = Hub::connect(&layout.kubeconfig())?;
+        let kept = tokio::select! {
+            () = end.asked() => None,
+            kept = keep::keep(&layout, &fleet, &hub, &self.process_log) => Some(kept),
+            never = tell(&hub, &fleet) => match never {},
+        };
+        let dir = layout.dir.display();
+        if let Some(Ok(Ended::Elsewhere)) = kept {
+            eprintln!("another command ended the fleet in {dir}");
+            return Ok(ExitCode::SUCCESS);
+        }
         eprintln!();
         down::stop(&process::turn(&layout)?, &layout, &Part::ALL)?;
-        watched?;
-        let dir = layout.dir.display();
+        kept.transpose()?;
         eprintln!("data stay in {dir}: `muster up --dir {dir}` goes on with them, `muster down --dir {dir}` removes them");
         Ok(ExitCode::SUCCESS)
     }
@@ -128,22 +139,12 @@ impl Up {
     }
 }
 
-/// Tells how the fleet is until somebody asks to end it, or until a process ends by itself.
-async fn watch(layout: &Layout, fleet: &Fleet, end: &mut End) -> anyhow::Result<()> {
-    let hub = Hub::connect(&layout.kubeconfig())?;
+/// Tells how the fleet is, whenever that changes.
+async fn tell(hub: &Hub, fleet: &Fleet) -> Infallible {
     let begun = Instant::now();
     let mut said = String::new();
     loop {
-        for part in Part::ALL {
-            if !process::is_running(layout, part) {
-                bail!("the {} process ended; its last words:\n{}", part.name(), process::last_words(layout, part));
-            }
-        }
-        let seen = tokio::select! {
-            () = end.asked() => return Ok(()),
-            seen = status::look(&hub) => seen,
-        };
-        let line = match seen {
+        let line = match status::look(hub).await {
             Ok(seen) => status::missing(&seen, fleet.stores as usize).unwrap_or_else(|| {
                 format!("all {} clusters Available, all {} Applications Synced and Healthy", seen.clusters.len(), seen.apps.len())
             }),
@@ -153,10 +154,7 @@ async fn watch(layout: &Layout, fleet: &Fleet, end: &mut End) -> anyhow::Result<
             eprintln!("{:>6.1} s  {line}", begun.elapsed().as_secs_f64());
             said = line;
         }
-        tokio::select! {
-            () = end.asked() => return Ok(()),
-            () = tokio::time::sleep(TELL_EVERY) => {}
-        }
+        tokio::time::sleep(TELL_EVERY).await;
     }
 }
 

@@ -1,22 +1,9 @@
-use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use testkit::eventually_within;
 
-use crate::support::{Machine, PATIENCE, is_alive, is_free, is_over, signal};
-
-/// Presses Ctrl-C and waits for the end.
-async fn interrupt(machine: &Machine, mut up: Child) -> std::process::ExitStatus {
-    signal(i32::try_from(up.id()).expect("a pid"), Signal::INT);
-    let ended = tokio::task::spawn_blocking(move || up.wait());
-    let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("up goes on after Ctrl-C:\n{}", machine.said()));
-    ended.expect("joined").expect("waited for")
-}
-
-fn taken(machine: &Machine) -> Vec<u16> {
-    machine.ports().into_iter().filter(|port| !is_free(*port)).collect()
-}
+use crate::support::{Machine, PATIENCE, is_alive, is_over, signal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_ends_every_process_and_the_next_start_resumes() {
@@ -25,9 +12,9 @@ async fn ctrl_c_ends_every_process_and_the_next_start_resumes() {
     let up = machine.up_in_front();
     eventually_within(PATIENCE, "the hub is started", async || machine.dir.join("hub.pid").exists()).await;
     let hub = machine.pid("hub");
-    interrupt(&machine, up).await;
+    machine.interrupt(up).await;
     is_over(&[hub]).await;
-    assert_eq!(taken(&machine), Vec::<u16>::new());
+    assert_eq!(machine.taken(), Vec::<u16>::new());
 
     let up = machine.up_in_front();
     eventually_within(PATIENCE, "all is well", async || machine.said().contains("all 2 clusters Available")).await;
@@ -35,10 +22,10 @@ async fn ctrl_c_ends_every_process_and_the_next_start_resumes() {
     eventually_within(PATIENCE, "the commit is live", async || machine.is_live(&commit).await).await;
     let before = (machine.identities().await, machine.hub_info().await);
     let pids = machine.pids();
-    let status = interrupt(&machine, up).await;
+    let status = machine.interrupt(up).await;
     assert!(status.success(), "{status}:\n{}", machine.said());
     assert!(!pids.iter().any(|pid| is_alive(*pid)), "up waits for all it ends");
-    assert_eq!(taken(&machine), Vec::<u16>::new());
+    assert_eq!(machine.taken(), Vec::<u16>::new());
     assert!(machine.dir.join("hub/store.db").exists() && machine.dir.join("stores/store-0001/objects").exists());
     assert!(machine.said().contains("data stay in"), "{}", machine.said());
 
@@ -48,7 +35,7 @@ async fn ctrl_c_ends_every_process_and_the_next_start_resumes() {
     machine.is_heard_after(resumed).await;
     assert_eq!((machine.identities().await, machine.hub_info().await), before);
     eventually_within(PATIENCE, "the same revision", async || machine.is_live(&commit).await).await;
-    interrupt(&machine, up).await;
+    machine.interrupt(up).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +57,7 @@ async fn two_ups_at_once_start_one_fleet_and_down_ends_it_all() {
     assert_eq!(first.code, Some(0), "{first:?}");
     assert!(second.code != Some(101), "{second:?}");
     is_over(&pids).await;
-    assert_eq!(taken(&machine), Vec::<u16>::new());
+    assert_eq!(machine.taken(), Vec::<u16>::new());
     assert!(!machine.dir.exists());
     // Ending what is not there is no failure.
     assert_eq!(machine.run(&["down"]).await.code, Some(0));

@@ -4,6 +4,7 @@
 
 mod comes_up;
 mod ends;
+mod keeps;
 mod mistakes;
 mod soak;
 mod support;

@@ -77,16 +77,22 @@ async fn killing_the_hub_under_load_loses_nothing_acknowledged() {
         assert_eq!(reused, None, "round {round}: written after revision {highest}");
         println!("round {round}: {count} acknowledged writes are there, {} since", after.len() - count);
     }
-    load.check_watches().await;
+    let (resumed, relisted) = load.check_watches().await;
     let acknowledged = load.end().await;
     check_versions(&acknowledged);
-    println!("{} writes acknowledged in {rounds} rounds", acknowledged.len());
 
     let kept = kept(&machine.hub().await).await;
     assert!(acknowledged.iter().all(|(name, written)| kept.get(name) == Some(written)));
     machine.is_heard_after(jiff::Timestamp::now()).await;
     assert_eq!(machine.identities().await, before, "nobody joined anew");
-    reports_are_whole(&machine).await;
+    let reports = reports_are_whole(&machine).await;
+    // Whatever was lost or reused has failed the test by now.
+    println!(
+        "kills: {rounds}, writes: {}, lost: 0, revisions used twice: 0, watches resumed: {resumed}, told to list again: {relisted}, \
+         agents back: {stores} of {stores}, reports: {reports}, lost: 0",
+        acknowledged.len(),
+        stores = machine.stores,
+    );
 }
 
 impl Load {
@@ -109,16 +115,18 @@ impl Load {
         Self { is_over, tasks, acknowledged, watchers }
     }
 
-    /// Every watcher comes to know all that was acknowledged, in order.
-    async fn check_watches(&self) {
+    /// Every watcher comes to know all that was acknowledged, in order. Returns how often they resumed and listed anew.
+    async fn check_watches(&self) -> (u32, u32) {
+        let mut sums = (0, 0);
         let names: BTreeSet<String> = self.acknowledged.lock().keys().cloned().collect();
         for watched in &self.watchers {
             eventually_within(PATIENCE, "a watcher saw all", async || watched.lock().names.is_superset(&names)).await;
             let watched = watched.lock();
             assert_eq!(watched.complaint, None);
             assert!(watched.resumed + watched.relisted > 0, "no watch was cut off");
-            println!("a watcher resumed {} times and listed anew {} times", watched.resumed, watched.relisted);
+            sums = (sums.0 + watched.resumed, sums.1 + watched.relisted);
         }
+        sums
     }
 
     async fn end(self) -> BTreeMap<String, (u64, String)> {
@@ -278,8 +286,8 @@ async fn actual(store: &kube::Client) -> State {
     list(store, "apps/v1", "Deployment", None).await.iter().map(entry).collect()
 }
 
-/// The hub's records end equal to what the stores have, with nothing missing between.
-async fn reports_are_whole(machine: &Machine) {
+/// The hub's records end equal to what the stores have, with nothing missing between. Returns how many reports came.
+async fn reports_are_whole(machine: &Machine) -> u64 {
     let mut stores = BTreeMap::new();
     for name in machine.store_names() {
         let store = machine.store(&name).await;
@@ -301,9 +309,10 @@ async fn reports_are_whole(machine: &Machine) {
     }
     machine.ok(&["down", "--keep-data"]).await;
 
-    let records = records::SqliteRecords::open(&machine.dir.join("hub/records"), records::Options::default()).expect("opened");
+    let records = records::SqliteRecords::open(machine.dir.join("hub/records"), records::Options::default()).expect("opened");
+    let mut reports = 0;
     for stream in records.streams().await.expect("read") {
-        println!("{}: {} reports and nothing missing", stream.cluster, stream.acknowledged);
+        reports += stream.acknowledged;
         assert!(stream.is_newest && stream.missing == 0, "{stream:?}");
         assert_eq!(records.gaps(&stream.cluster_uid).await.expect("read"), Vec::new());
     }
@@ -317,4 +326,5 @@ async fn reports_are_whole(machine: &Machine) {
         assert_eq!(told.collect::<State>(), state, "{name}");
     }
     records.close();
+    reports
 }

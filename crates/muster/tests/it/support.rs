@@ -86,6 +86,24 @@ impl Machine {
         program(&arguments).stdout(Stdio::null()).stderr(said).spawn().expect("muster runs")
     }
 
+    /// Presses Ctrl-C and waits for the end.
+    pub async fn interrupt(&self, up: Child) -> std::process::ExitStatus {
+        signal(i32::try_from(up.id()).expect("a pid"), Signal::INT);
+        self.ends(up).await
+    }
+
+    /// Waits until the fleet in the foreground ends.
+    pub async fn ends(&self, mut up: Child) -> std::process::ExitStatus {
+        let ended = tokio::task::spawn_blocking(move || up.wait());
+        let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("up goes on:\n{}", self.said()));
+        ended.expect("joined").expect("waited for")
+    }
+
+    /// Returns the fleet's ports that somebody has.
+    pub fn taken(&self) -> Vec<u16> {
+        self.ports().into_iter().filter(|port| !is_free(*port)).collect()
+    }
+
     /// What the fleet in the foreground said.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("said")).unwrap_or_default()

@@ -1,4 +1,9 @@
-//! Directory sources: which files are taken, what they become, and what is said about mistakes.
+//! Directory sources: which files are taken, what they become, and what is said about mistakes. Kustomize is in modules.
+
+#![allow(clippy::disallowed_methods, reason = "tests read files and run kubectl")]
+
+mod kustomize;
+mod oracle;
 
 use render::{Directory, File, Files, Limits, Source, Tool, render};
 
@@ -92,7 +97,7 @@ fn recurse_include_and_exclude_choose_files() {
     ]);
     let names = |recurse: bool, include: &str, exclude: &str| {
         let directory = Directory { recurse, include: include.into(), exclude: exclude.into() };
-        let source = Source { path: "app".into(), directory, tool: None };
+        let source = Source { path: "app".into(), directory, ..Source::default() };
         let found = render(&all, &source, &Limits::default()).map_err(|p| p[0].to_string());
         found.map(|r| r.manifests.iter().map(|m| m.object["metadata"]["name"].as_str().unwrap_or("").to_owned()).collect::<String>())
     };
@@ -119,10 +124,6 @@ fn tools_that_are_not_there_yet_are_named() {
     let chart = files(&[("c/Chart.yaml", "name: c\n"), ("c/templates/a.yaml", "{{ fail }}")]);
     let source = Source { path: "c".into(), ..Source::default() };
     assert!(outcome(&chart, &source).starts_with("! Helm is not supported yet (c/Chart.yaml asks for it)"));
-    assert!(
-        outcome(&files(&[("Kustomization", "resources: []")]), &Source::default())
-            .contains("Kustomize is not supported yet (Kustomization asks")
-    );
     let named = Source { tool: Some(Tool::Plugin), ..Source::default() };
     assert!(outcome(&files(&[]), &named).contains("spec.source.plugin asks for it"));
     // An explicit directory block wins over what the files look like.
