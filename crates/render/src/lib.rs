@@ -136,14 +136,14 @@ impl Source {
     fn own(&self, remote: &kustomize::Remote) -> Result<String, String> {
         if self.repo.is_empty() || kustomize::normal(&self.repo) != remote.repository {
             return Err(format!(
-                "{} is another repository; remote bases are not fetched, commit it or use an Application of its own",
+                "{} is another repository; not supported: commit what it holds, or make it an Application of its own",
                 remote.repository
             ));
         }
         let is_head = |revision: &str| revision.is_empty() || revision == "HEAD";
         if remote.revision != self.revision && !(is_head(&remote.revision) && is_head(&self.revision)) {
             let (wanted, own) = (&remote.revision, &self.revision);
-            return Err(format!("it is this repository at {wanted:?}, not at {own:?}; use a relative path"));
+            return Err(format!("it is this repository at {wanted:?}, not at {own:?}; not supported: use a relative path"));
         }
         Ok(remote.path.clone())
     }

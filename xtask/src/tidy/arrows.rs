@@ -23,7 +23,7 @@ use Layer::{Bodies, Decisions, Machinery, Programs, Tools, Words};
 
 const LAYERS: &[(Layer, &[&str])] = &[
     (Words, &["api", "apimachinery", "builtin", "kinds", "template", "cel"]),
-    (Decisions, &["placement", "work", "rollout", "policy", "gitops", "lifecycle", "render"]),
+    (Decisions, &["overview", "placement", "work", "rollout", "policy", "gitops", "lifecycle", "render"]),
     (Machinery, &["store", "apiserver", "controller", "git", "tunnel", "pki", "records"]),
     (Bodies, &["hub", "agent", "providers", "console", "sim"]),
     (Programs, &["muster", "muster-agent"]),
@@ -37,6 +37,7 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("cel", &["apimachinery"]),
     ("kinds", &["apimachinery", "builtin"]),
     ("apiserver", &["store", "pki", "controller", "tunnel"]),
+    ("git", &["tunnel"]),
     ("tunnel", &["pki"]),
     ("sim", &["agent"]),
     ("e2e", &["testkit"]),

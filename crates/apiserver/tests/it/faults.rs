@@ -407,7 +407,11 @@ async fn a_watcher_that_does_not_read_is_cut_off_and_told_so() {
     let admin = &server.admin;
     ask(admin, "POST", COLLECTION, config_map("busy", json!({"n": "0"}))).await.expect(201);
     let begin = server.store.revision();
-    let mut watch = Watch::open(admin, &format!("{COLLECTION}?watch=1&allowWatchBookmarks=1&resourceVersion={begin}")).await;
+    let mut watch = Watch::open(
+        admin,
+        &format!("{COLLECTION}?watch=1&allowWatchBookmarks=1&fieldSelector=metadata.name%3Dbusy&resourceVersion={begin}"),
+    )
+    .await;
     let count = apiserver::watch::EVENTS_BEHIND_MAX as u64 + 100;
     for n in 1..=count {
         let patch = json!({"data": {"n": n.to_string()}}).to_string();

@@ -246,7 +246,6 @@ fn name_references() -> Vec<NameReference> {
                     ("Ingress", "spec/backend/serviceName"),
                     ("Ingress", "spec/rules/http/paths/backend/service/name"),
                     ("Ingress", "spec/defaultBackend/service/name"),
-                    ("HTTPRoute", "spec/rules/backendRefs/name"),
                 ]),
             ]),
         ),
@@ -277,6 +276,12 @@ fn name_references() -> Vec<NameReference> {
                 ("PersistentVolumeClaim", "spec/storageClassName"),
                 ("StatefulSet", "spec/volumeClaimTemplates/spec/storageClassName"),
             ]),
+        ),
+        named(
+            ADMISSION,
+            "",
+            "ValidatingAdmissionPolicy",
+            vec![spec(ADMISSION, "", "ValidatingAdmissionPolicyBinding", "spec/policyName", false)],
         ),
         named("scheduling.k8s.io", "v1", "PriorityClass", in_pods(POD_SPECS_OF_NAMES, &["priorityClassName"])),
     ]

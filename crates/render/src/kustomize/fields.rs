@@ -8,9 +8,12 @@ use serde::Deserialize;
 
 use super::resource::Gvk;
 
+/// Fields one configuration file may name; Kustomize's own are about 300.
+const FIELDS_MAX: usize = 2_000;
+
 /// A field of the objects of some kinds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct FieldSpec {
     /// Empty for any, as version and kind.
     pub group: String,
@@ -43,7 +46,7 @@ pub(crate) fn selects(group: &str, version: &str, kind: &str, gvk: &Gvk) -> bool
 
 /// The fields that hold names of objects of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct NameReference {
     pub group: String,
     pub version: String,
@@ -59,7 +62,7 @@ impl NameReference {
 
 /// All fields that changes go to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct FieldConfig {
     pub name_prefix: Vec<FieldSpec>,
     pub name_suffix: Vec<FieldSpec>,
@@ -101,6 +104,25 @@ impl FieldConfig {
         }
         self.name_reference.sort_by_key(|reference| order(&reference.gvk()));
         Ok(())
+    }
+
+    /// Refuses more fields than anybody needs: merging compares each with each.
+    pub fn check(&self) -> Result<(), String> {
+        let lists = [
+            &self.name_prefix,
+            &self.name_suffix,
+            &self.namespace,
+            &self.common_labels,
+            &self.labels,
+            &self.template_labels,
+            &self.common_annotations,
+            &self.var_reference,
+            &self.images,
+            &self.replicas,
+        ];
+        let names = self.name_reference.iter().map(|reference| reference.field_specs.len() + 1);
+        let count = lists.iter().map(|list| list.len()).sum::<usize>() + names.sum::<usize>();
+        if count > FIELDS_MAX { Err(format!("it names {count} fields, at most {FIELDS_MAX} are read")) } else { Ok(()) }
     }
 }
 

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::labels;
 use super::resource::{Behavior, Resource};
 use super::spec::{Generator, GeneratorOptions};
 
@@ -36,6 +37,7 @@ pub(crate) fn make(
     let pairs = pairs(generator, load)?;
     let mut metadata = json!({"name": generator.name});
     for (field, text) in [("labels", &options.labels), ("annotations", &options.annotations)] {
+        labels::check_keys(text).map_err(|what| format!("options.{field}: {what}"))?;
         if !text.is_empty() {
             metadata[field] = json!(text);
         }

@@ -8,8 +8,15 @@ use super::fields::FieldSpec;
 use super::set::Set;
 use super::spec::Image;
 
+/// Bytes of a name with all that is set; registries allow about 700.
+const BYTES_MAX: usize = 4096;
+
 /// Sets an image wherever containers are, whatever the kind, and at the fields given.
 pub(crate) fn set(set: &mut Set, image: &Image, specs: &[FieldSpec]) -> Result<(), String> {
+    let parts = [&image.name, &image.new_name, &image.new_tag, &image.tag_suffix, &image.digest];
+    if parts.iter().map(|part| part.len()).sum::<usize>() > BYTES_MAX {
+        return Err(format!("it is longer than {BYTES_MAX} bytes"));
+    }
     // The name is a pattern, as upstream.
     let pattern = format!(r"^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
     let pattern = Regex::new(&pattern).map_err(|_| format!("name: {:?} is not a name of an image", image.name))?;

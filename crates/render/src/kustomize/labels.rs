@@ -26,6 +26,7 @@ pub(crate) fn label(set: &mut Set, label: &Label, config: &FieldConfig) -> Resul
 
 /// Sets keys of the maps at these fields.
 pub(crate) fn set_pairs(set: &mut Set, pairs: &BTreeMap<String, String>, specs: &[FieldSpec]) -> Result<(), String> {
+    check_keys(pairs)?;
     for resource in &mut set.resources {
         for (key, text) in pairs {
             for spec in specs {
@@ -43,4 +44,13 @@ pub(crate) fn set_pairs(set: &mut Set, pairs: &BTreeMap<String, String>, specs: 
         }
     }
     Ok(())
+}
+
+/// Refuses keys that were no text in the file (`n:` is `false` there): Kustomize cannot write them.
+pub(crate) fn check_keys(pairs: &BTreeMap<String, String>) -> Result<(), String> {
+    let is_text = |key: &str| !matches!(key, "true" | "false" | "null") && key.parse::<f64>().is_err();
+    match pairs.keys().find(|key| !is_text(key)) {
+        Some(key) => Err(format!("the key {key} is not text; put it in quotes, or choose another")),
+        None => Ok(()),
+    }
 }

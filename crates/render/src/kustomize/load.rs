@@ -80,7 +80,7 @@ impl<'a> Loader<'a> {
 
     fn file_of(&self, dir: &str, entry: &str) -> Result<String, String> {
         if entry.contains("://") {
-            return Err(format!("{entry:?} is a URL; files are not fetched, commit it"));
+            return Err(format!("{entry:?} is a URL; not supported: commit the file"));
         }
         let file = path::join(dir, entry)?;
         self.within(dir, &file)?;

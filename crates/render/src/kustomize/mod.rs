@@ -19,6 +19,7 @@ mod load;
 mod merge;
 mod names;
 mod namespace;
+mod operations;
 mod order;
 mod overrides;
 mod patch;
@@ -33,7 +34,7 @@ mod set;
 mod spec;
 mod vars;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use closure::wanted;
 pub(crate) use load::NAMES;
@@ -51,7 +52,7 @@ pub(crate) fn render(files: &Files, source: &Source, limits: &Limits) -> Result<
     let (file, mut spec) = loader.kustomization(&dir)?;
     overrides::apply(&mut spec, source, &dir, files)?;
     let mut builder = Builder::new(loader, source);
-    let Gathered { mut set, config, vars } = builder.build(&dir, &file, &spec, Gathered::default())?;
+    let Gathered { mut set, config, vars } = builder.build(&dir, &file, &spec, Gathered::new(limits))?;
     let fault = |field: &'static str| {
         let file = file.clone();
         move |what: String| vec![Problem::file(&file, 0, if field.is_empty() { what } else { format!("{field}: {what}") })]
@@ -82,7 +83,9 @@ fn manifest(resource: Resource) -> Result<Manifest, Vec<Problem>> {
 
 /// Kustomize writes every annotation as text, and none rather than an empty map.
 fn annotations_as_text(object: &mut Value) -> Result<(), String> {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(()) };
+    let Some(fields) = object.as_object_mut() else { return Ok(()) };
+    let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let Some(metadata) = metadata.as_object_mut() else { return Ok(()) };
     let is_empty = match metadata.get_mut("annotations") {
         Some(Value::Object(annotations)) => {
             for (key, value) in annotations.iter_mut() {

@@ -13,8 +13,15 @@ use super::fields::{FieldSpec, NameReference, selects};
 use super::resource::{Affixes, Gvk, Id, Resource};
 use super::set::Set;
 
+/// Longest name of an object in Kubernetes.
+const NAME_BYTES_MAX: usize = 253;
+
 /// Updates all references.
 pub(crate) fn update(set: &mut Set, references: &[NameReference]) -> Result<(), String> {
+    if let Some(long) = set.resources.iter().find(|resource| resource.name().len() > NAME_BYTES_MAX) {
+        let (kind, bytes) = (long.kind(), long.name().len());
+        return Err(format!("the name of a {kind} has {bytes} bytes; Kubernetes takes {NAME_BYTES_MAX}"));
+    }
     let targets = Targets::new(&set.resources);
     for at in 0..set.resources.len() {
         let first = set.resources[at].original_id().gvk;

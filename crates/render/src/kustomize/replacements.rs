@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::fieldpath::split_dotted;
 use super::fields::selects;
 use super::resource::{Gvk, Id, Resource};
-use super::set::{Labels, Set};
+use super::set::{self, Labels, Set};
 use super::spec::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget, Selector};
 
 /// Carries out one replacement.
@@ -81,6 +81,10 @@ fn source_value(set: &Set, source: &ReplacementSource) -> Result<Value, String> 
         return Err(missing());
     }
     refuse_options(source.options.as_ref())?;
+    if value.as_f64().is_some() && value.as_i64().is_none() && value.as_u64().is_none() {
+        // How it is written would go with it, and that is not known any more.
+        return Err(format!("fieldPath: {path} of {} is {value}, a number with a fraction; put it in quotes", resource.id()));
+    }
     match source.options.as_ref().filter(|options| !options.delimiter.is_empty()) {
         None => Ok(value.clone()),
         Some(options) => {
@@ -130,6 +134,7 @@ fn put(set: &mut Set, target: &ReplacementTarget, value: &Value) -> Result<(), S
         .collect::<Result<_, String>>()?;
     let selected = labels(select)?;
     let takes = |labels: &[Labels; 2], object: &Value| labels[0].takes(object, "labels") && labels[1].takes(object, "annotations");
+    let (mut bytes, bytes_max) = (0, set.bytes_max);
     for resource in &mut set.resources {
         let is_rejected = rejected.iter().any(|(exact, by_labels, has_none)| {
             (!exact.is_empty() && exact.selects_any(resource)) || (!has_none && takes(by_labels, &resource.object))
@@ -142,6 +147,10 @@ fn put(set: &mut Set, target: &ReplacementTarget, value: &Value) -> Result<(), S
             let parts = split_dotted(path);
             let setter = Setter { value, options: target.options.clone().unwrap_or_default() };
             let count = setter.walk(&mut resource.object, &parts).map_err(|what| format!("{id}: fieldPaths {path}: {what}"))?;
+            bytes += count * set::weight(value);
+            if bytes > bytes_max {
+                return Err(format!("what is replaced exceeds {bytes_max} bytes"));
+            }
             if count == 0 {
                 return Err(format!("{id} has no field {path}; options.create makes it"));
             }
@@ -234,6 +243,9 @@ impl Setter<'_> {
     fn set(&self, field: &mut Value) -> Result<(), String> {
         if self.options.delimiter.is_empty() {
             *field = match (&*field, plain(self.value)) {
+                (Value::String(_) | Value::Number(_) | Value::Bool(_), None) => {
+                    return Err("a mapping or list cannot take the place of a plain value".to_owned());
+                }
                 (Value::Object(_) | Value::Array(_), _) | (_, None) => self.value.clone(),
                 (Value::Null, Some(text)) => {
                     if self.value.is_string() {

@@ -60,11 +60,33 @@ const KNOWN: &[(&str, &[&str])] = &[
 /// Returns the schema a kind's patches merge by.
 pub(crate) fn of(gvk: &Gvk) -> Option<&'static Arc<Schema>> {
     let is_known = KNOWN.iter().any(|(group, versions)| *group == gvk.group && versions.contains(&gvk.version.as_str()));
-    if !is_known {
+    let was_young = gvk.group == "batch" && gvk.version == "v1beta1" && gvk.kind != "CronJob";
+    if !is_known || was_young {
         return None;
     }
     let version = if gvk.version.starts_with("v1beta") { "v1" } else { &gvk.version };
     builtin::schema_of(&gvk.group, version, &gvk.kind)
+}
+
+/// Fields younger than Kubernetes 1.21 that hold lists with keys: to Kustomize they have no schema.
+const YOUNGER: &[&str] = &[
+    "evictionResponders",
+    "healthConditions",
+    "hostIPs",
+    "matchConditions",
+    "resourceClaimStatuses",
+    "resourceClaims",
+    "schedulingGates",
+    "storageHealth",
+    "variables",
+];
+
+/// Returns the schema of a field.
+pub(crate) fn field<'s>(schema: Option<&'s Schema>, name: &str) -> Option<&'s Schema> {
+    let schema = schema?;
+    // The ports of an ephemeral container had no key yet.
+    let is_younger = YOUNGER.contains(&name) || (name == "ports" && schema.properties.contains_key("targetContainerName"));
+    schema.field(name).filter(|_| !is_younger).map(|schema| &**schema)
 }
 
 /// Returns the keys by which elements of this list are told apart; none for a list of plain values; nothing for one that

@@ -10,15 +10,44 @@ use super::resource::{Behavior, Id, Resource};
 use super::spec::Selector;
 
 /// Objects by their order; no two have the same id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Set {
     pub resources: Vec<Resource>,
+    /// What all objects together may weigh.
+    pub bytes_max: usize,
+}
+
+/// Returns about how much memory a value takes.
+pub(crate) fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => 8 + text.len(),
+        Value::Array(items) => 8 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 8 + fields.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>(),
+    }
 }
 
 impl Set {
-    /// Adds objects that must be new.
-    pub fn append(&mut self, added: Vec<Resource>) -> Result<(), String> {
-        let mut known: BTreeSet<Id> = self.resources.iter().map(|resource| resource.id().scoped()).collect();
+    pub fn new(bytes_max: usize) -> Self {
+        Self { resources: Vec::new(), bytes_max }
+    }
+
+    /// Refuses objects that weigh too much, `more` bytes added to each.
+    pub fn check(&self, more: usize) -> Result<(), String> {
+        let bytes = self.resources.iter().map(|resource| more.saturating_add(weight(&resource.object)));
+        if bytes.fold(0, usize::saturating_add) > self.bytes_max {
+            return Err(format!("the objects would exceed {} bytes; split the Application", self.bytes_max));
+        }
+        Ok(())
+    }
+
+    /// Returns the ids of all objects, for [`Set::append`].
+    pub fn ids(&self) -> BTreeSet<Id> {
+        self.resources.iter().map(|resource| resource.id().scoped()).collect()
+    }
+
+    /// Adds objects that must be new; `known` are the ids of those that are there.
+    pub fn append(&mut self, added: Vec<Resource>, known: &mut BTreeSet<Id>) -> Result<(), String> {
         for resource in added {
             let id = resource.id();
             if !known.insert(id.scoped()) {
@@ -35,7 +64,10 @@ impl Set {
         let id = added.id();
         let found: Vec<usize> = self.with_id(|other| other.is(&id));
         match (found.as_slice(), added.behavior) {
-            ([], Behavior::Create) => self.append(vec![added]),
+            ([], Behavior::Create) => {
+                self.resources.push(added);
+                Ok(())
+            }
             ([], Behavior::Merge | Behavior::Replace) => Err(format!("behavior: {id} is not there to be merged or replaced")),
             ([_], Behavior::Create) => Err(format!("behavior: {id} is there already; say merge or replace")),
             ([at], behavior) => {

@@ -2,6 +2,7 @@
 //!
 //! Which object is decided where the var is declared; its value is read at the very end, when names are final.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use apimachinery::gvk::split_api_version;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::fieldpath::{self, Make};
 use super::fields::FieldSpec;
 use super::resource::{Gvk, Id};
-use super::set::Set;
+use super::set::{self, Set};
 use super::spec::Var;
 
 /// Marks the object each var reads.
@@ -65,9 +66,14 @@ pub(crate) fn resolve(set: &mut Set, vars: &[Var], specs: &[FieldSpec]) -> Resul
         let value = look_up(&resource.object, path).ok_or_else(|| format!("{}: {} has no field {path}", var.name, resource.id()))?;
         values.insert(&var.name, value.clone());
     }
+    let left = Cell::new(set.bytes_max);
     for resource in &mut set.resources {
         for spec in specs {
-            let outcome = fieldpath::apply(&mut resource.object, spec, Make::Nothing, &mut |value| expand(value, &values));
+            let mut change = |value: &mut Value| {
+                expand(value, &values, &left)?;
+                if left.get() > 0 { Ok(()) } else { Err("the values put in are too many and too long".to_owned()) }
+            };
+            let outcome = fieldpath::apply(&mut resource.object, spec, Make::Nothing, &mut change);
             outcome.map_err(|what| format!("{}: {what}", resource.id()))?;
         }
     }
@@ -94,24 +100,24 @@ fn look_up<'v>(object: &'v Value, path: &str) -> Option<&'v Value> {
     Some(value)
 }
 
-fn expand(value: &mut Value, values: &BTreeMap<&str, Value>) -> Result<(), String> {
+fn expand(value: &mut Value, values: &BTreeMap<&str, Value>, left: &Cell<usize>) -> Result<(), String> {
     match value {
         Value::String(text) => {
-            let expanded = replaced(text, values);
+            let expanded = replaced(text, values, left);
             *value = expanded;
             Ok(())
         }
         Value::Object(fields) => {
             for text in fields.values_mut() {
                 if let Value::String(found) = text {
-                    *text = replaced(found, values);
+                    *text = replaced(found, values, left);
                 }
             }
             Ok(())
         }
         Value::Array(items) => items.iter_mut().try_for_each(|item| match item {
             Value::String(text) => {
-                *item = replaced(text, values);
+                *item = replaced(text, values, left);
                 Ok(())
             }
             _ => Err("the list must hold text".to_owned()),
@@ -120,8 +126,8 @@ fn expand(value: &mut Value, values: &BTreeMap<&str, Value>) -> Result<(), Strin
     }
 }
 
-/// Replaces `$(NAME)`; `$$` is one dollar. A text that is only a var becomes the value, whatever its type.
-fn replaced(text: &str, values: &BTreeMap<&str, Value>) -> Value {
+/// Replaces `$(NAME)` while something is `left` to spend; `$$` is one dollar. A text that is only a var becomes the value, whatever its type.
+fn replaced(text: &str, values: &BTreeMap<&str, Value>, left: &Cell<usize>) -> Value {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -138,7 +144,8 @@ fn replaced(text: &str, values: &BTreeMap<&str, Value>) -> Value {
                 continue;
             };
             match values.get(name) {
-                Some(value) if !value.is_object() && !value.is_array() && !value.is_null() => {
+                Some(value) if left.get() > 0 && !value.is_object() && !value.is_array() && !value.is_null() => {
+                    left.set(left.get().saturating_sub(set::weight(value)));
                     if out.is_empty() && behind.is_empty() && at == 0 && rest.len() == text.len() {
                         return value.clone();
                     }
@@ -184,7 +191,7 @@ mod tests {
             ("$x é $(A)", json!("$x é x")),
             ("plain", json!("plain")),
         ] {
-            assert_eq!(replaced(text, &values), expected, "{text}");
+            assert_eq!(replaced(text, &values, &Cell::new(1000)), expected, "{text}");
         }
     }
 }

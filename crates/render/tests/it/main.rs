@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read files and run kubectl")]
 
+mod kustomize;
 mod oracle;
 
 use render::{Directory, File, Files, Limits, Source, Tool, render};

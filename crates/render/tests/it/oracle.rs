@@ -5,12 +5,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apimachinery::yaml::{self, DuplicateKeys};
 use render::{File, Files, Limits, Source, Tool, render};
 use serde_json::Value;
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// kubectls at once.
+const THREADS: usize = 4;
 
 /// Share of trees that must be equal.
 const FLOOR_PERCENT: usize = 97;
@@ -22,10 +26,21 @@ fn real_trees_are_as_kubectl_renders_them() {
     for repository in children(&trees) {
         let files = files(&repository);
         let dirs: Vec<&str> = files.keys().filter_map(|file| kustomization_dir(file)).collect();
-        for dir in dirs {
+        let next = AtomicUsize::new(0);
+        let compare = || {
+            let mut found = Vec::new();
+            while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                found.push((*dir, oracle(&kubectl, &repository.join(dir)), ours(&files, dir)));
+            }
+            found
+        };
+        let mut found: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(compare)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        found.sort_by_key(|(dir, ..)| *dir);
+        for (dir, expected, found) in found {
             let label = format!("{}/{dir}", repository.file_name().unwrap().to_string_lossy());
-            let expected = oracle(&kubectl, &repository.join(dir));
-            let found = ours(&files, dir);
             match (expected, found) {
                 (Some(expected), Ok(found)) => match difference(&expected, &found) {
                     None => equal += 1,
