@@ -10,6 +10,9 @@ export interface Listener {
   onSeen?: (seen: [string, number][]) => void;
 }
 
+/** Counters alone: no cluster has this name. */
+export const NO_ROWS = '?names=-';
+
 let isLive: boolean | undefined;
 const watchers = new Set<() => void>();
 function tell(live: boolean | undefined): void {

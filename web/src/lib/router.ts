@@ -50,6 +50,11 @@ export function withParams(params: URLSearchParams, changes: Record<string, stri
   return text ? `?${text}` : '';
 }
 
+/** Returns the parameters that the hub is asked with; it refuses those it does not know. */
+export function only(params: URLSearchParams, names: string[]): URLSearchParams {
+  return new URLSearchParams([...params].filter(([name]) => names.includes(name)));
+}
+
 /** Returns a comma list with a word added, or removed if it is there. */
 export function toggled(list: string | null, word: string): string {
   const words = (list ?? '').split(',').filter(Boolean);

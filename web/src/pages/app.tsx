@@ -4,9 +4,9 @@ import { Button } from '@patternfly/react-core/dist/esm/components/Button';
 import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
-import { useChanges } from '../lib/live';
+import { NO_ROWS, useChanges } from '../lib/live';
 import { setsOf } from '../lib/matrix';
-import { navigate, usePlace, withParams } from '../lib/router';
+import { navigate, only, usePlace, withParams } from '../lib/router';
 import { waves } from '../lib/tree';
 import type { AppDetail, AppRow, AppTree, ResourceRow } from '../lib/types';
 import { Card, Command, Facts, Failure, Heading, Loading, Nothing } from '../parts/blocks';
@@ -17,14 +17,16 @@ import { Ago, appPath, ClusterLink, Commit, Go, Word } from '../parts/words';
 
 const PAGE = 50;
 const RELOAD_MS = 1500;
+const FILTERS = { q: 'Cluster', sync: 'Sync', health: 'Health', version: 'Version', set: 'Set' };
 
 export function AppPage({ namespace, name }: { namespace: string; name: string }) {
   const { path, params } = usePlace();
   const cluster = params.get('cluster');
-  const query = withParams(params, { limit: String(PAGE), cluster: undefined });
+  const asked = only(params, [...Object.keys(FILTERS), 'sort', 'continue']);
+  const query = withParams(asked, { limit: String(PAGE) });
   const { data, error, isStale, reload } = useData<AppDetail>(`/apps/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}${query}`);
   const again = useThrottled(reload, RELOAD_MS);
-  useChanges(data && !cluster ? '?names=' : null, { onFleet: again });
+  useChanges(data && !cluster ? NO_ROWS : null, { onFleet: again });
   const app = `${namespace}/${name}`;
   const before = (
     <p className="m-crumbs">
@@ -42,7 +44,7 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
   }
   const sets = setsOf(data.versions);
   const columns = rowColumns((row) => path + withParams(params, { cluster: row.cluster }));
-  const csv = `${READ}/apps/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}${withParams(params, { continue: undefined, format: 'csv' })}`;
+  const csv = `${READ}/apps${withParams(asked, { namespace, name, continue: undefined, format: 'csv' })}`;
   return (
     <>
       <Heading
@@ -114,7 +116,7 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
           />
         </aside>
         <div>
-          <Chips names={{ q: 'Cluster', sync: 'Sync', health: 'Health', version: 'Version', set: 'Set' }} />
+          <Chips names={FILTERS} />
           {data.rows.items.length === 0 ? (
             <Card>
               <Nothing title="No cluster matches">

@@ -3,7 +3,7 @@
 import '@patternfly/react-styles/css/components/Table/table.css';
 import { useState } from 'react';
 import { useData, useThrottled } from '../lib/data';
-import { useChanges } from '../lib/live';
+import { NO_ROWS, useChanges } from '../lib/live';
 import { setsOfAll } from '../lib/matrix';
 import { usePlace } from '../lib/router';
 import type { MatrixApp, Page } from '../lib/types';
@@ -20,7 +20,7 @@ export function AppsPage() {
   const { params } = usePlace();
   const { data, error, reload } = useData<Page<MatrixApp> | MatrixApp[]>('/apps/matrix');
   const again = useThrottled(reload, RELOAD_MS);
-  useChanges(data ? '?names=' : null, { onFleet: again });
+  useChanges(data ? NO_ROWS : null, { onFleet: again });
   if (!data) return error ? <Failure error={error} onRetry={reload} /> : <Loading rows={10} />;
   const all = Array.isArray(data) ? data : data.items;
   const wanted = (params.get('q') ?? '').toLowerCase();

@@ -5,7 +5,7 @@ import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { useChanges } from '../lib/live';
-import { usePlace, withParams } from '../lib/router';
+import { only, usePlace, withParams } from '../lib/router';
 import type { ClusterRow, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Chips, type Column, Facets, Pager, Search, Table } from '../parts/table';
@@ -18,7 +18,7 @@ const COUNTS_MS = 4000;
 
 const COLUMNS: Column<ClusterRow>[] = [
   { title: 'Name', sort: 'name', cell: (row) => <ClusterLink name={row.name} /> },
-  { title: 'State', sort: 'status', cell: (row) => <StateLabel state={row.state} /> },
+  { title: 'State', sort: 'state', cell: (row) => <StateLabel state={row.state} /> },
   { title: 'Why', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.stateReason}>{row.stateReason}</span> },
   { title: 'Set', sort: 'set', cell: (row) => row.set || <span className="m-faint">–</span> },
   {
@@ -35,9 +35,8 @@ const COLUMNS: Column<ClusterRow>[] = [
 
 export function ClustersPage() {
   const { params } = usePlace();
-  const query = withParams(params, { limit: String(PAGE) });
-  const clusters = useData<Page<ClusterRow>>(`/clusters${query}`);
-  const { data, error, isStale, reload, change } = clusters;
+  const asked = only(params, [...Object.keys(FILTERS), 'sort', 'continue']);
+  const { data, error, isStale, reload, change } = useData<Page<ClusterRow>>(`/clusters${withParams(asked, { limit: String(PAGE) })}`);
   const names = data?.items.map((row) => row.name) ?? [];
   const reloadCounts = useThrottled(reload, COUNTS_MS);
   useChanges(names.length > 0 && !isStale ? `?names=${names.map(encodeURIComponent).join(',')}` : null, {
@@ -47,7 +46,7 @@ export function ClustersPage() {
       change((page) => ({ ...page, items: page.items.filter((row) => !gone?.includes(row.name)).map((row) => changed.get(row.name) ?? row) }));
     },
   });
-  const csv = `${READ}/clusters${withParams(params, { continue: undefined, limit: undefined, format: 'csv' })}`;
+  const csv = `${READ}/clusters${withParams(asked, { continue: undefined, format: 'csv' })}`;
   return (
     <>
       <Heading

@@ -140,13 +140,14 @@ export function Chips({ names }: { names: Record<string, string> }) {
   );
 }
 
-export function Pager({ shown, total, next, noun }: { shown: number; total: number; next?: string; noun: string }) {
+/** `total` is left out where the server does not count. */
+export function Pager({ shown, total, next, noun }: { shown: number; total?: number; next?: string; noun: string }) {
   const { path, params } = usePlace();
   const isFirst = !params.get('continue');
   return (
     <nav className="m-pager" aria-label="Pages">
       <span>
-        {shown === total ? `${total}` : `${shown} of ${total}`} {noun}
+        {total === undefined || shown === total ? `${shown}` : `${shown} of ${total}`} {noun}
       </span>
       {!isFirst && <Go to={path + withParams(params, { continue: undefined })}>First page</Go>}
       {!isFirst && (
