@@ -105,7 +105,7 @@ describe('the console', { skip: why }, () => {
     await accessible();
     await page.getByLabel('Name contains').fill('store-0003');
     await page.waitForURL(/q=store-0003/);
-    await page.getByText('1 cluster match').waitFor();
+    await page.getByText('1 cluster matches').waitFor();
     assert.equal(await rows.count(), 1);
     await page.getByRole('link', { name: 'Clear all' }).click();
     await page.getByRole('button', { name: /^Name/ }).click();
@@ -233,7 +233,7 @@ describe('the console', { skip: why }, () => {
     await open('/nowhere');
     await page.getByText('There is no such page').waitFor();
     await open('/clusters/unheard-of');
-    await page.getByText('Not found').waitFor();
+    await page.getByRole('heading', { name: 'Not found' }).waitFor();
     assert.ok(browser.taken().every((text) => text.includes('404')));
   });
 

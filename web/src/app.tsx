@@ -160,9 +160,11 @@ function Route({ path }: { path: string }) {
 function GlobalSearch({ input }: { input: React.RefObject<HTMLInputElement | null> }) {
   const [text, setText] = useState('');
   return (
-    <form
+    <div
       role="search"
-      onSubmit={(event) => {
+      className="m-global"
+      onKeyDownCapture={(event) => {
+        if (event.key !== 'Enter' || event.target !== input.current) return;
         event.preventDefault();
         navigate(`/clusters${text.trim() ? `?q=${encodeURIComponent(text.trim())}` : ''}`);
         setText('');
@@ -170,7 +172,7 @@ function GlobalSearch({ input }: { input: React.RefObject<HTMLInputElement | nul
       }}
     >
       <SearchInput ref={input} className="m-global-search" aria-label="Search clusters by name" placeholder="Search clusters  ( / )" value={text} onChange={(_, value) => setText(value)} onClear={() => setText('')} />
-    </form>
+    </div>
   );
 }
 

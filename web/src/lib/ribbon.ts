@@ -24,8 +24,8 @@ export function stretches(history: StateAt[], from: number, to: number): Stretch
   return found;
 }
 
-/** Returns how far back to look: as far as is known, at least ten minutes and at most a day. */
+/** Returns how far back to look: as far as is known, at least a minute and at most a day. */
 export function span(history: StateAt[], now: number): number {
   const first = Math.min(...history.map((entry) => Date.parse(entry.at)), now);
-  return Math.min(Math.max(now - first, 10 * 60_000), 24 * 3600_000);
+  return Math.min(Math.max(now - first, 60_000), 24 * 3600_000);
 }

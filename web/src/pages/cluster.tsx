@@ -130,7 +130,7 @@ function Apps({ rows }: { rows: AppRow[] }) {
 const WORKLOADS: Column<WorkloadRow>[] = [
   { title: 'Kind', cell: (row) => row.kind },
   { title: 'Name', cell: (row) => <span><span className="m-faint">{row.namespace}/</span>{row.name}</span> },
-  { title: 'Ready', cell: (row) => <Bar ready={row.ready} desired={row.desired} /> },
+  { title: 'Ready', cell: (row) => <Bar ready={row.ready} desired={row.desired} isBad={row.health === 'Degraded'} /> },
   { title: 'Health', cell: (row) => <Word word={row.health} /> },
   {
     title: 'Image and what runs',

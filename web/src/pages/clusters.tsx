@@ -25,7 +25,7 @@ const COLUMNS: Column<ClusterRow>[] = [
     title: 'Applications',
     cell: (row) => (
       <span title={`${row.appsSynced} of ${row.appsCount} Synced, ${row.appsHealthy} Healthy${row.isCurrent ? '' : ', as last told'}`} className={row.isCurrent ? '' : 'm-faint'}>
-        <Bar ready={Math.min(row.appsSynced, row.appsHealthy)} desired={row.appsCount} />
+        <Bar ready={Math.min(row.appsSynced, row.appsHealthy)} desired={row.appsCount} isBad={row.state === 'Degraded'} />
       </span>
     ),
   },
@@ -57,7 +57,7 @@ export function ClustersPage() {
           </Button>
         }
       >
-        {data ? `${data.total} ${data.total === 1 ? 'cluster' : 'clusters'} match` : ' '}
+        {data ? `${data.total} ${data.total === 1 ? 'cluster matches' : 'clusters match'}` : ' '}
       </Heading>
       <div className="m-split">
         <aside aria-label="Filters">

@@ -104,10 +104,10 @@ export function Commit({ revision }: { revision: string }) {
 }
 
 /** How many of how many. */
-export function Bar({ ready, desired }: { ready: number; desired: number }) {
+export function Bar({ ready, desired, isBad = false }: { ready: number; desired: number; isBad?: boolean }) {
   return (
     <span className="m-bar">
-      <progress max={Math.max(desired, 1)} value={desired === 0 ? 1 : ready} className={ready < desired ? 'm-short' : ''} aria-hidden="true" /> {ready}/{desired}
+      <progress max={Math.max(desired, 1)} value={desired === 0 ? 1 : ready} className={isBad ? 'm-bad' : ready < desired ? 'm-short' : ''} aria-hidden="true" /> {ready}/{desired}
     </span>
   );
 }

@@ -111,5 +111,6 @@ async fn serve(runtime: &Runtime, kubeconfig: &Path, port: u16, secret: Option<S
 }
 
 fn secret_path(layout: &Layout) -> PathBuf {
-    layout.dir.join("console.secret")
+    // Its name while it is written must not be that of the pid file.
+    layout.dir.join("console-secret")
 }
