@@ -61,7 +61,8 @@ pub(crate) fn merge_by_target(set: &mut Set, target: &Selector, patches: &[Resou
     let [patch] = patches else { return Err("with a target, the patch must be one object".to_owned()) };
     let found = set.select(target).map_err(|what| format!("target.{what}"))?;
     // A target's own version counts, and so do its changes of name before: each object is patched once.
-    apply(set, &found, &patch.object, options)
+    apply(set, &found, &patch.object, options)?;
+    if options.allow_name_change || options.allow_kind_change { set.distinct() } else { Ok(()) }
 }
 
 /// Applies operations to all objects of a target.

@@ -114,6 +114,8 @@ pub(crate) struct Resource {
     pub vars: Vec<String>,
     /// Paths of fields left empty, which go with the first patch; a null that is written out stays.
     pub empty_fields: BTreeSet<String>,
+    /// A replacement made a field of it, whose type Kustomize leaves open.
+    pub has_open_types: bool,
 }
 
 impl Resource {
@@ -128,6 +130,7 @@ impl Resource {
             needs_hash: false,
             vars: Vec::new(),
             empty_fields: BTreeSet::new(),
+            has_open_types: false,
         }
     }
 
