@@ -79,6 +79,7 @@ pub(crate) fn operate(set: &mut Set, target: &Selector, operations: &Value, reme
         resource.object = operations::apply(&resource.object, operations).map_err(|what| format!("{}: {what}", resource.id()))?;
         bytes += set::weight(&resource.object);
         // All it has is written anew.
+        (resource.has_open_types, resource.has_open_numbers) = (false, false);
         resource.empty_fields.clear();
     }
     Ok(())
@@ -110,6 +111,10 @@ fn apply(set: &mut Set, places: &[usize], patch: &Value, options: PatchOptions) 
 }
 
 fn merged(resource: &mut Resource, patch: &Value) -> Result<Option<Value>, String> {
+    if resource.has_open_numbers {
+        let why = "a replacement made a number or boolean in it, of which Kustomize then makes text; not supported";
+        return Err(format!("{why}: patch it before, or write the field"));
+    }
     let schema = schema::of(&resource.gvk()).or_else(|| schema::of(&Gvk::of(patch)));
     let mut patch = patch.clone();
     patch["apiVersion"] = resource.object["apiVersion"].clone();

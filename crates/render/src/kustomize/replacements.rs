@@ -149,6 +149,8 @@ fn put(set: &mut Set, target: &ReplacementTarget, value: &Value) -> Result<(), S
             let setter = Setter { value, options, has_open_types: resource.has_open_types };
             let count = setter.walk(&mut resource.object, &parts).map_err(|what| format!("{id}: fieldPaths {path}: {what}"))?;
             resource.has_open_types |= setter.options.create;
+            let is_text = plain(value).is_none_or(|text| untyped(text).is_string());
+            resource.has_open_numbers |= setter.options.create && !is_text;
             bytes += count * set::weight(value);
             if bytes > bytes_max {
                 return Err(format!("what is replaced exceeds {bytes_max} bytes"));

@@ -116,6 +116,8 @@ pub(crate) struct Resource {
     pub empty_fields: BTreeSet<String>,
     /// A replacement made a field of it, whose type Kustomize leaves open.
     pub has_open_types: bool,
+    /// One of them looks like a number or boolean: the next merge makes it text.
+    pub has_open_numbers: bool,
 }
 
 impl Resource {
@@ -131,6 +133,7 @@ impl Resource {
             vars: Vec::new(),
             empty_fields: BTreeSet::new(),
             has_open_types: false,
+            has_open_numbers: false,
         }
     }
 
