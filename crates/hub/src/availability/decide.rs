@@ -35,7 +35,12 @@ pub fn decide(seen: &Observed, now: Timestamp) -> Plan {
         let is_clock_wrong = conditions::is_false(cluster.conditions(), condition::CLOCK_SYNCED);
         let told = if is_clock_wrong { seen.hub_started_at } else { renewal.renewed_at.min(now) };
         let last = Some(renewal.seen_at.unwrap_or(told)).max(seen.sighting.reported_at).unwrap_or(told);
-        let until = last + duration * i32::try_from(LEASE_DURATIONS).unwrap_or(i32::MAX);
+        let mut until = last + duration * i32::try_from(LEASE_DURATIONS).unwrap_or(i32::MAX);
+        //    While the hub was away nobody could be heard: each gets a lease duration to come back. OCM's hub does not
+        //    wait, and an hour of its absence moves what was placed on every cluster.
+        if available == Some(TRUE) {
+            until = until.max(seen.hub_started_at + duration);
+        }
         if until > now {
             plan.look_again_at = Some(until);
         } else if available != Some(UNKNOWN) {
@@ -135,6 +140,13 @@ mod tests {
     }
 
     #[test]
+    fn the_hubs_own_absence_is_not_held_against_a_cluster() {
+        check(&seen(Some(TRUE), &[], Some((100, None))), 1001, "again at 1060");
+        check(&seen(Some(TRUE), &[], Some((100, None))), 1060, "Available=Unknown taints[unreachable]");
+        check(&seen(Some(UNKNOWN), &[taint::UNREACHABLE], Some((100, None))), 1001, "");
+    }
+
+    #[test]
     fn what_comes_on_the_report_stream_counts_as_much() {
         let reported = |available, taint_keys: &[&str], sighting, reported_at| {
             let mut seen = seen(available, taint_keys, sighting);
@@ -160,16 +172,16 @@ mod tests {
     #[test]
     fn a_clock_known_to_be_wrong_counts_from_the_start_of_the_hub() {
         let mut seen = seen(Some(TRUE), &[], Some((5, None)));
-        check(&seen, 1010, "Available=Unknown taints[unreachable]");
+        check(&seen, 1070, "Available=Unknown taints[unreachable]");
         let all = &mut Arc::make_mut(&mut seen.cluster).status.get_or_insert_default().conditions;
         conditions::set(all, &Said::new(condition::CLOCK_SYNCED, FALSE, "r", ""), at(0));
-        check(&seen, 1010, "again at 1300");
+        check(&seen, 1070, "again at 1300");
     }
 
     #[test]
     fn taints_follow_the_condition() {
         check(&seen(None, &[], None), 10, "taints[unreachable]");
         check(&seen(Some(FALSE), &[taint::UNREACHABLE], Some((5, None))), 10, "taints[unavailable] again at 305");
-        check(&seen(Some(TRUE), &[taint::UNAVAILABLE], Some((5, None))), 10, "taints[] again at 305");
+        check(&seen(Some(TRUE), &[taint::UNAVAILABLE], Some((5, None))), 10, "taints[] again at 1060");
     }
 }
