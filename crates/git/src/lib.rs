@@ -23,6 +23,7 @@ pub use mirror::Mirror;
 pub use mirrors::{Mirrors, Options};
 pub use pack::{Entry, Limits, Pack};
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -87,6 +88,11 @@ impl fmt::Debug for Login {
 
 /// Finds the login for a repository URL; asked anew at each connection, so that a changed secret counts at once.
 pub type Logins = Arc<dyn Fn(&str) -> Option<Login> + Send + Sync>;
+
+/// Names files that others refer to and that a pack lacks, so that a pack for a directory holds what it needs from elsewhere.
+/// Takes the repository, the directory, and what returns the content of a file the pack has; is asked again with what it
+/// named until it names nothing new. The same files must give the same names: packs are the same wherever they are made.
+pub type References = Arc<dyn for<'a> Fn(&str, &str, &dyn Fn(&str) -> Option<&'a [u8]>) -> BTreeSet<String> + Send + Sync>;
 
 /// Returns the form under which a repository's spellings are one: no trailing `/` or `.git`, host in lower case.
 pub fn normal_url(url: &str) -> String {

@@ -19,7 +19,7 @@ use tunnel::HttpService;
 use crate::http::server_of;
 use crate::remote::{self, Remote};
 use crate::tree::{self, Place};
-use crate::{CommitId, Error, Limits, Logins, Pack, PackCache};
+use crate::{CommitId, Error, Limits, Logins, Options, Pack, PackCache, References};
 
 /// Longest wait for the server in one conversation.
 const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(330);
@@ -39,6 +39,7 @@ struct Inner {
     dir: PathBuf,
     logins: Logins,
     limits: Limits,
+    references: References,
     cache: PackCache,
     /// Bounds blocking work over all mirrors.
     permits: Arc<Semaphore>,
@@ -64,12 +65,14 @@ struct Known {
 }
 
 impl Mirror {
-    pub(crate) fn new(url: String, dir: PathBuf, logins: Logins, limits: Limits, cache: PackCache, permits: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(url: String, dir: PathBuf, options: &Options, cache: PackCache, permits: Arc<Semaphore>) -> Self {
+        let Options { logins, limits, references, .. } = options.clone();
         Self(Arc::new(Inner {
             url,
             dir,
             logins,
             limits,
+            references,
             cache,
             permits,
             conversing: Default::default(),
@@ -125,7 +128,7 @@ impl Mirror {
         !self.wanted().is_empty()
     }
 
-    /// Returns the pack of the files below `path` at `commit`: from the cache, the mirror, or the server.
+    /// Returns the pack of the files below `path` at `commit`, and of those they refer to: from the cache, the mirror, or the server.
     pub async fn pack(&self, commit: &CommitId, path: &str) -> Result<Bytes, Error> {
         let path = tree::normal_path(&Place { url: &self.0.url, commit, path })?;
         let (this, cached, wanted_path) = (self.clone(), commit.clone(), path.clone());
@@ -135,9 +138,9 @@ impl Mirror {
         self.ensure(commit).await?;
         let (this, commit) = (self.clone(), commit.clone());
         self.blocking(move || {
-            let Inner { url, dir, limits, cache, .. } = &*this.0;
+            let Inner { url, dir, limits, references, cache, .. } = &*this.0;
             let repository = remote::open(url, dir)?;
-            let entries = tree::files(&repository, &Place { url, commit: &commit, path: &path }, limits)?;
+            let entries = tree::files(&repository, &Place { url, commit: &commit, path: &path }, limits, references)?;
             let bytes = Pack { repo: url.clone(), commit: commit.clone(), path: path.clone(), entries }.write();
             if let Err(error) = cache.put(url, &commit, &path, &bytes) {
                 tracing::warn!(repo = %url, %commit, %error, "pack not kept on disk, it will be made again");

@@ -1,6 +1,6 @@
 //! The mirrors of all repositories somebody asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::{Error, Limits, Logins, Mirror, PackCache, normal_url};
+use crate::{Error, Limits, Logins, Mirror, PackCache, References, normal_url};
 
 /// What mirrors share.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct Options {
     pub dir: PathBuf,
     pub logins: Logins,
     pub limits: Limits,
+    /// What packs hold beside the files below their path.
+    pub references: References,
     /// Repositories mirrored at once.
     pub repositories_max: usize,
     /// Bytes of packs kept on disk.
@@ -33,6 +35,7 @@ impl Options {
             dir: dir.into(),
             logins: Arc::new(|_| None),
             limits: Limits::default(),
+            references: Arc::new(|_, _, _| BTreeSet::new()),
             repositories_max: 256,
             packs_bytes_max: 1 << 30,
             concurrency: 8,
@@ -79,7 +82,7 @@ impl Mirrors {
             return Err(Error::TooMany { limit: options.repositories_max });
         }
         let dir = mirror_dir(&options.dir, &key);
-        let mirror = Mirror::new(url.to_owned(), dir, options.logins.clone(), options.limits.clone(), cache.clone(), permits.clone());
+        let mirror = Mirror::new(url.to_owned(), dir, options, cache.clone(), permits.clone());
         mirrors.insert(key, mirror.clone());
         Ok(mirror)
     }

@@ -1,4 +1,4 @@
-//! A pack: the files below a path at a commit, as immutable bytes.
+//! A pack: the files below a path at a commit, with those elsewhere they refer to, as immutable bytes.
 //!
 //! Format 1: `MSTRPACK`, a `u16` format number, a `u32` header length, the header as JSON (repository, commit,
 //! path), then deflated entries sorted by path (`u8` kind, `u32` path length, path, `u32` content length, content),
@@ -65,7 +65,7 @@ struct Header {
     path: String,
 }
 
-/// The files below a path at a commit; paths are relative to the repository's root.
+/// The files below a path at a commit, and those they refer to ([`crate::References`]); paths are relative to the repository's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
     pub repo: String,

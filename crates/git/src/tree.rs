@@ -1,11 +1,11 @@
-//! The files below a path at a commit.
+//! The files below a path at a commit, and those elsewhere that they refer to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gix::object::tree::EntryKind;
 
 use crate::error::root_cause;
-use crate::{CommitId, Entry, Error, Limits};
+use crate::{CommitId, Entry, Error, Limits, References};
 
 /// Which files, of which repository, as an error names them.
 pub(crate) struct Place<'a> {
@@ -42,10 +42,16 @@ pub(crate) fn normal_path(place: &Place<'_>) -> Result<String, Error> {
     Ok(parts.join("/"))
 }
 
-/// Reads all files below the place's path; names are relative to the repository's root.
-pub(crate) fn files(repository: &gix::Repository, place: &Place<'_>, limits: &Limits) -> Result<BTreeMap<String, Entry>, Error> {
+/// Reads all files below the place's path, and those `references` names; names are relative to the repository's root.
+pub(crate) fn files(
+    repository: &gix::Repository,
+    place: &Place<'_>,
+    limits: &Limits,
+    references: &References,
+) -> Result<BTreeMap<String, Entry>, Error> {
     let id = gix::ObjectId::from_hex(place.commit.as_str().as_bytes()).map_err(|e| place.refused(place.path, e.to_string()))?;
-    let mut tree = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|e| place.disk(&e))?;
+    let root = repository.find_commit(id).and_then(|commit| commit.tree()).map_err(|e| place.disk(&e))?;
+    let mut tree = root.clone();
     if !place.path.is_empty() {
         let no_such_path = || Error::Path { repo: place.url.to_owned(), commit: place.commit.clone(), path: place.path.to_owned() };
         let entry = tree.lookup_entry_by_path(place.path).map_err(|e| place.disk(&e))?.ok_or_else(no_such_path)?;
@@ -56,6 +62,7 @@ pub(crate) fn files(repository: &gix::Repository, place: &Place<'_>, limits: &Li
     }
     let mut walk = Walk { repository, place, limits, files: BTreeMap::new(), bytes: 0 };
     walk.directory(&tree, place.path, 0)?;
+    walk.referred(&root, references)?;
     Ok(walk.files)
 }
 
@@ -86,15 +93,54 @@ impl Walk<'_> {
                     let below = self.repository.find_tree(entry.object_id()).map_err(|e| self.place.disk(&e))?;
                     self.directory(&below, &path, depth + 1)?;
                 }
-                EntryKind::Blob => self.file(path, entry.object_id(), Entry::File)?,
-                EntryKind::BlobExecutable => self.file(path, entry.object_id(), Entry::Executable)?,
-                EntryKind::Link => {
-                    self.file(path, entry.object_id(), |target| Entry::Link(String::from_utf8_lossy(&target).into_owned()))?
-                }
-                EntryKind::Commit => self.insert(path, Entry::Submodule)?,
+                kind => self.blob(path, kind, entry.object_id())?,
             }
         }
         Ok(())
+    }
+
+    /// Adds the files referred to, and what those refer to, until there is nothing new. What does not exist is left out.
+    fn referred(&mut self, root: &gix::Tree<'_>, references: &References) -> Result<(), Error> {
+        let mut tried = BTreeSet::new();
+        loop {
+            let content = |path: &str| match self.files.get(path) {
+                Some(Entry::File(content) | Entry::Executable(content)) => Some(content.as_slice()),
+                Some(Entry::Link(_) | Entry::Submodule | Entry::Omitted { .. }) => Some(&[][..]),
+                None => None,
+            };
+            let named = references(self.place.url, self.place.path, &content);
+            let new: Vec<String> = named.into_iter().filter(|path| tried.insert(path.clone())).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            // A name that leads nowhere costs a look as well.
+            if tried.len() > self.limits.files_max.saturating_mul(4) {
+                return Err(self.place.too_large(format!("{} references to other files", self.limits.files_max.saturating_mul(4))));
+            }
+            for path in new {
+                self.single(root, path)?;
+            }
+        }
+    }
+
+    /// Adds one file, if there is one.
+    fn single(&mut self, root: &gix::Tree<'_>, path: String) -> Result<(), Error> {
+        if path.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains(['\\', '\0'])) || self.files.contains_key(&path) {
+            return Ok(());
+        }
+        let entry = root.lookup_entry_by_path(&path).map_err(|e| self.place.disk(&e))?;
+        let Some(entry) = entry else { return Ok(()) };
+        self.blob(path, entry.mode().kind(), entry.object_id())
+    }
+
+    fn blob(&mut self, path: String, kind: EntryKind, id: gix::ObjectId) -> Result<(), Error> {
+        match kind {
+            EntryKind::Tree => Ok(()),
+            EntryKind::Blob => self.file(path, id, Entry::File),
+            EntryKind::BlobExecutable => self.file(path, id, Entry::Executable),
+            EntryKind::Link => self.file(path, id, |target| Entry::Link(String::from_utf8_lossy(&target).into_owned())),
+            EntryKind::Commit => self.insert(path, Entry::Submodule),
+        }
     }
 
     fn file(&mut self, path: String, id: gix::ObjectId, entry: impl FnOnce(Vec<u8>) -> Entry) -> Result<(), Error> {

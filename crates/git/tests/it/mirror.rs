@@ -68,6 +68,49 @@ async fn a_pack_holds_what_is_below_the_path_and_survives_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pack_holds_what_its_files_refer_to() {
+    let server = Server::start(None).await;
+    let files = [
+        ("app/refers", "lib/a lib/gone ../x lib"),
+        ("lib/a", "far/b"),
+        ("far/b", "app/refers far/c"),
+        ("far/c", "lib/a"),
+        ("far/unnamed", "lib/a"),
+    ];
+    let commit = server.create_with("app", &files).git(&["rev-parse", "HEAD"]).parse().expect("an id");
+    // Every word of a file that the pack has is a reference.
+    let words = |dir: &str, content: &dyn Fn(&str) -> Option<String>| {
+        let (mut waiting, mut found) = (vec![format!("{dir}/refers")], std::collections::BTreeSet::new());
+        while let Some(path) = waiting.pop() {
+            for word in content(&path).unwrap_or_default().split(' ').filter(|word| !word.is_empty()) {
+                if found.insert(word.to_owned()) {
+                    waiting.push(word.to_owned());
+                }
+            }
+        }
+        found
+    };
+    let (_dir, mirrors) = mirrors(|options| {
+        options.references = std::sync::Arc::new(move |_, dir, content| {
+            words(dir, &|path| content(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+        });
+        options.limits.files_max = 4;
+    });
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    let pack = Pack::read(&mirror.pack(&commit, "app").await.expect("a pack"), &Limits::default()).expect("readable");
+    assert_eq!(pack.entries.keys().collect::<Vec<_>>(), ["app/refers", "far/b", "far/c", "lib/a"]);
+    let (_dir, mirrors) = self::mirrors(|options| {
+        // A name that is new each time, as no real one would be.
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        options.references =
+            std::sync::Arc::new(move |_, _, _| [format!("none/{}", asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed))].into());
+        options.limits.files_max = 4;
+    });
+    let endless = mirrors.get(&server.url("app")).expect("a mirror").pack(&commit, "app").await;
+    assert!(matches!(&endless, Err(Error::TooLarge { limit, .. }) if limit.contains("references")), "{endless:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_askers_cost_two_conversations() {
     let server = Server::start(None).await;
     let work = server.create_with("app", &[("a.yaml", "a: 1\n")]);

@@ -68,6 +68,8 @@ impl GitServer {
         let mut of_mirrors = git::Options::new(&options.dir);
         of_mirrors.is_file_allowed = options.is_file_allowed;
         of_mirrors.limits = options.limits.clone();
+        // A kustomization's bases lie beside it.
+        of_mirrors.references = Arc::new(|repo, path, content| render::wanted(repo, path, content));
         let known = logins.clone();
         of_mirrors.logins = Arc::new(move |url| known.find(url));
         let access = access::Access::new(logins.clone());

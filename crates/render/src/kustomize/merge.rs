@@ -2,8 +2,10 @@
 //!
 //! Follows kyaml's `merge2` and `walk`: what a patch adds to a list of elements with a key goes first; several keys tell
 //! elements apart (`containerPort` and `protocol`); kinds without a schema have their lists replaced; the whole object is
-//! gone through, so that nulls left by empty fields and elements with equal keys go wherever the patch looked.
+//! gone through, so that fields left empty and elements with equal keys go wherever the patch could have looked. A null
+//! that is written out stays.
 
+use std::collections::BTreeSet;
 use std::mem::take;
 
 use apimachinery::schema::Schema;
@@ -15,15 +17,33 @@ const DIRECTIVE: &str = "$patch";
 
 type Object = Map<String, Value>;
 
-/// How nulls of the object fare.
-#[derive(Clone, Copy)]
-pub(crate) struct Nulls {
-    pub are_kept: bool,
+/// Merges a patch into an object; nothing is left if the patch deletes it.
+pub(crate) fn merge(object: Value, patch: &Value, schema: Option<&Schema>) -> Result<Option<Value>, String> {
+    value(Some(object), Some(patch), schema, "")
 }
 
-/// Merges a patch into an object; nothing is left if the patch deletes it.
-pub(crate) fn merge(object: Value, patch: &Value, schema: Option<&Schema>, nulls: Nulls) -> Result<Option<Value>, String> {
-    Walk { nulls }.value(Some(object), Some(patch), schema, "")
+/// Drops fields that were left empty, wherever a patch could look: not in lists it replaces as a whole.
+pub(crate) fn drop_empty_fields(object: &mut Value, empty: &BTreeSet<String>, schema: Option<&Schema>) {
+    if !empty.is_empty() {
+        drop_below(object, empty, schema, "");
+    }
+}
+
+fn drop_below(value: &mut Value, empty: &BTreeSet<String>, schema: Option<&Schema>, at: &str) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, value| !value.is_null() || !empty.contains(&format!("{at}/{name}")));
+            for (name, value) in fields {
+                let below = schema.and_then(|schema| schema.field(name)).map(|schema| &**schema);
+                drop_below(value, empty, below, &format!("{at}/{name}"));
+            }
+        }
+        Value::Array(items) if schema::merge_keys(schema).is_some() => {
+            let below = schema.and_then(|schema| schema.items.as_deref());
+            items.iter_mut().enumerate().for_each(|(index, item)| drop_below(item, empty, below, &format!("{at}/{index}")));
+        }
+        _ => {}
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -33,89 +53,76 @@ enum Directive {
     Delete,
 }
 
-struct Walk {
-    nulls: Nulls,
+fn value(dest: Option<Value>, patch: Option<&Value>, schema: Option<&Schema>, at: &str) -> Result<Option<Value>, String> {
+    let shape = dest.as_ref().filter(|v| !v.is_null()).or(patch.filter(|v| !v.is_null()));
+    let expected = match shape {
+        Some(Value::Object(_)) => "a mapping",
+        Some(Value::Array(_)) => "a list",
+        Some(_) => "a plain value",
+        None => "nothing",
+    };
+    if let Some(other) = patch.filter(|v| !v.is_null())
+        && shape.is_some_and(|shape| std::mem::discriminant(&kind(shape)) != std::mem::discriminant(&kind(other)))
+    {
+        return Err(format!("{at}: the patch has {} where the object has {expected}", name(other)));
+    }
+    match shape {
+        Some(Value::Object(_)) => map(dest, patch, schema, at),
+        Some(Value::Array(_)) => match schema::merge_keys(schema) {
+            Some(keys) => keyed(dest, patch, schema, &keys, at),
+            None => Ok(patch.cloned().or(dest).filter(|value| !value.is_null())),
+        },
+        Some(_) => Ok(patch.cloned().or(dest).filter(|value| !value.is_null())),
+        None if patch.is_none() => Ok(dest),
+        None => Ok(None),
+    }
 }
 
-impl Walk {
-    fn value(&self, dest: Option<Value>, patch: Option<&Value>, schema: Option<&Schema>, at: &str) -> Result<Option<Value>, String> {
-        let shape = dest.as_ref().filter(|v| !v.is_null()).or(patch.filter(|v| !v.is_null()));
-        let expected = match shape {
-            Some(Value::Object(_)) => "a mapping",
-            Some(Value::Array(_)) => "a list",
-            Some(_) => "a plain value",
-            None => "nothing",
-        };
-        if let Some(other) = patch.filter(|v| !v.is_null())
-            && shape.is_some_and(|shape| std::mem::discriminant(&kind(shape)) != std::mem::discriminant(&kind(other)))
-        {
-            return Err(format!("{at}: the patch has {} where the object has {expected}", name(other)));
-        }
-        match shape {
-            Some(Value::Object(_)) => self.map(dest, patch, schema, at),
-            Some(Value::Array(_)) => match schema::merge_keys(schema) {
-                Some(keys) => self.keyed(dest, patch, schema, &keys, at),
-                None => Ok(patch.cloned().or(dest).filter(|value| !value.is_null())),
-            },
-            Some(_) => Ok(patch.cloned().or(dest).filter(|value| !value.is_null())),
-            None if patch.is_none() && self.nulls.are_kept => Ok(dest),
-            None => Ok(None),
+fn map(dest: Option<Value>, patch: Option<&Value>, schema: Option<&Schema>, at: &str) -> Result<Option<Value>, String> {
+    if patch.is_some_and(Value::is_null) {
+        return Ok(None);
+    }
+    let directive = directive_of_map(patch, at)?;
+    if directive == Directive::Delete {
+        return Ok(None);
+    }
+    let patch = patch.and_then(Value::as_object);
+    // What is added or put in place is merged with itself: its own directives and nulls are carried out.
+    let mut fields: Object = match dest {
+        Some(Value::Object(fields)) if directive == Directive::Merge => fields,
+        _ => without_directive(patch.cloned().unwrap_or_default()),
+    };
+    let mut names: Vec<String> = fields.keys().cloned().collect();
+    if let Some(patch) = patch {
+        names.extend(patch.keys().filter(|name| *name != DIRECTIVE && !fields.contains_key(*name)).cloned());
+    }
+    for field in names {
+        let below = schema.and_then(|schema| schema.field(&field)).map(|schema| &**schema);
+        let value = value(fields.remove(&field), patch.and_then(|p| p.get(&field)), below, &format!("{at}/{field}"))?;
+        if let Some(value) = value {
+            fields.insert(field, value);
         }
     }
+    Ok(Some(Value::Object(fields)))
+}
 
-    fn map(&self, dest: Option<Value>, patch: Option<&Value>, schema: Option<&Schema>, at: &str) -> Result<Option<Value>, String> {
-        if patch.is_some_and(Value::is_null) {
-            return Ok(None);
-        }
-        let directive = directive_of_map(patch, at)?;
-        if directive == Directive::Delete {
-            return Ok(None);
-        }
-        let patch = patch.and_then(Value::as_object);
-        // What is added or put in place is merged with itself: its own directives and nulls are carried out.
-        let mut fields: Object = match dest {
-            Some(Value::Object(fields)) if directive == Directive::Merge => fields,
-            _ => without_directive(patch.cloned().unwrap_or_default()),
-        };
-        let mut names: Vec<String> = fields.keys().cloned().collect();
-        if let Some(patch) = patch {
-            names.extend(patch.keys().filter(|name| *name != DIRECTIVE && !fields.contains_key(*name)).cloned());
-        }
-        for field in names {
-            let below = schema.and_then(|schema| schema.field(&field)).map(|schema| &**schema);
-            let value = self.value(fields.remove(&field), patch.and_then(|p| p.get(&field)), below, &format!("{at}/{field}"))?;
-            if let Some(value) = value {
-                fields.insert(field, value);
-            }
-        }
-        Ok(Some(Value::Object(fields)))
+fn keyed(dest: Option<Value>, patch: Option<&Value>, schema: Option<&Schema>, keys: &[String], at: &str) -> Result<Option<Value>, String> {
+    if patch.is_some_and(Value::is_null) {
+        return Ok(None);
     }
-
-    fn keyed(
-        &self,
-        dest: Option<Value>,
-        patch: Option<&Value>,
-        schema: Option<&Schema>,
-        keys: &[String],
-        at: &str,
-    ) -> Result<Option<Value>, String> {
-        if patch.is_some_and(Value::is_null) {
-            return Ok(None);
-        }
-        let (directive, patch) = directive_of_list(patch.and_then(Value::as_array), at)?;
-        let dest = match dest {
-            Some(Value::Array(list)) if directive == Directive::Merge => Some(list),
-            _ => patch.clone(),
-        };
-        let Some(dest) = dest.filter(|_| directive != Directive::Delete) else { return Ok(None) };
-        let patch = patch.unwrap_or_default();
-        let merged = if keys.is_empty() {
-            plain(&dest, &patch, at)?
-        } else {
-            List::new(dest, &patch, keys, at)?.merge(self, schema.and_then(|schema| schema.items.as_deref()), at)?
-        };
-        Ok(Some(Value::Array(merged)))
-    }
+    let (directive, patch) = directive_of_list(patch.and_then(Value::as_array), at)?;
+    let dest = match dest {
+        Some(Value::Array(list)) if directive == Directive::Merge => Some(list),
+        _ => patch.clone(),
+    };
+    let Some(dest) = dest.filter(|_| directive != Directive::Delete) else { return Ok(None) };
+    let patch = patch.unwrap_or_default();
+    let merged = if keys.is_empty() {
+        plain(&dest, &patch, at)?
+    } else {
+        List::new(dest, &patch, keys, at)?.merge(schema.and_then(|schema| schema.items.as_deref()), at)?
+    };
+    Ok(Some(Value::Array(merged)))
 }
 
 /// A list whose elements are told apart by keys; elements are known by number, so that one merged in place is one.
@@ -138,7 +145,7 @@ impl<'a> List<'a> {
         Ok(Self { elements: dest, dest: numbers, patch, keys: keys.to_vec() })
     }
 
-    fn merge(mut self, walk: &Walk, items: Option<&Schema>, at: &str) -> Result<Vec<Value>, String> {
+    fn merge(mut self, items: Option<&Schema>, at: &str) -> Result<Vec<Value>, String> {
         let mut wanted = self.values();
         if self.keys.len() > 1 {
             unify(&mut wanted);
@@ -155,10 +162,11 @@ impl<'a> List<'a> {
             let new = self.patch.iter().find(|element| is_wanted(element));
             let label = format!("{at}[{}]", values.join(","));
             let is_replaced = old.is_some() && directive_of_map(new, &label)? == Directive::Replace;
-            let before = old.map(|number| if is_replaced { self.elements[number].clone() } else { take(&mut self.elements[number]) });
-            let value = walk.value(before, new, items, &label)?;
+            let before = old.map(|number| self.elements[number].clone());
+            let value = value(before, new, items, &label)?;
             match value.filter(|value| !value.as_object().is_some_and(Map::is_empty)) {
-                None => self.dest.retain(|number| Some(*number) != old && !matches(&self.elements[*number], &keys, &values)),
+                // As upstream, one that does not say all keys is not found again, and stays.
+                None => self.dest.retain(|number| !matches(&self.elements[*number], &keys, &values)),
                 Some(mut value) => {
                     complete(&mut value, &keys, &values);
                     let number = match old.filter(|_| !is_replaced) {

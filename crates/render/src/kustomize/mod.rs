@@ -19,6 +19,7 @@ mod load;
 mod merge;
 mod names;
 mod namespace;
+mod operations;
 mod order;
 mod overrides;
 mod patch;

@@ -1,13 +1,14 @@
 //! Patches: strategic merge by the object's own name or by a target, and JSON 6902.
 
+use apimachinery::yaml::{self, DuplicateKeys};
 use serde_json::Value;
 
-use super::merge::{self, Nulls};
-use super::read;
+use super::merge;
 use super::resource::{Gvk, Id, Resource};
 use super::schema;
 use super::set::Set;
 use super::spec::{PatchOptions, Selector};
+use super::{operations, read};
 use crate::{Limits, Problem};
 
 /// A patch's content, by what it looks like.
@@ -23,7 +24,11 @@ pub(crate) fn parse(file: &str, text: &str, limits: &Limits) -> Result<Content, 
     let documents = read::parse(file, text)?;
     match documents.as_slice() {
         [] => Ok(Content::Operations(Value::Array(Vec::new()))),
-        [only] if only.value.is_array() => Ok(Content::Operations(only.value.clone())),
+        [only] if only.value.is_array() => {
+            // Operations are read as an API server reads them: `yes` is true.
+            let value = yaml::from_str(text, DuplicateKeys::LastWins);
+            value.map(Content::Operations).map_err(|error| Problem::file(file, error.line().unwrap_or(0), error.what()))
+        }
         [first, ..] if first.value.is_array() => Err(Problem::file(file, 0, "operations must be one document")),
         _ => {
             let patches = read::objects(file, text, limits)?;
@@ -66,9 +71,9 @@ pub(crate) fn operate(set: &mut Set, target: &Selector, operations: &Value, reme
         if remembers {
             resource.remember();
         }
-        let patched = apimachinery::patch::json(&resource.object, operations);
-        resource.object = patched.map_err(|status| format!("{}: {}", resource.id(), status.message))?;
-        resource.keeps_nulls = true;
+        resource.object = operations::apply(&resource.object, operations).map_err(|what| format!("{}: {what}", resource.id()))?;
+        // All it has is written anew.
+        resource.empty_fields.clear();
     }
     Ok(())
 }
@@ -99,8 +104,10 @@ fn merged(resource: &mut Resource, patch: &Value) -> Result<Option<Value>, Strin
     let schema = schema::of(&resource.gvk()).or_else(|| schema::of(&Gvk::of(patch)));
     let mut patch = patch.clone();
     patch["apiVersion"] = resource.object["apiVersion"].clone();
-    let nulls = Nulls { are_kept: resource.keeps_nulls };
-    let merged = merge::merge(std::mem::take(&mut resource.object), &patch, schema.map(|schema| &**schema), nulls)?;
+    let schema = schema.map(|schema| &**schema);
+    let mut object = std::mem::take(&mut resource.object);
+    merge::drop_empty_fields(&mut object, &std::mem::take(&mut resource.empty_fields), schema);
+    let merged = merge::merge(object, &patch, schema)?;
     Ok(merged.filter(|object| object.as_object().is_some_and(|fields| !fields.is_empty())))
 }
 

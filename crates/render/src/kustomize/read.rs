@@ -3,6 +3,7 @@
 //! YAML here is 1.2: `yes` is text. Every object has a kind and a name, a `List` is taken apart, and an element left
 //! empty in a list is a mistake.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
 use apimachinery::yaml;
@@ -17,8 +18,8 @@ use crate::{Limits, Problem};
 pub(crate) struct Document {
     pub value: Value,
     pub line: usize,
-    /// Whether a null is written out somewhere.
-    pub has_nulls: bool,
+    /// The document with each null that is written out made something else: what is null here was left empty.
+    empty: Value,
 }
 
 static WRITTEN_NULL: LazyLock<Regex> =
@@ -42,7 +43,8 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
             let at = line + part[..date.get(1).map_or(0, |m| m.start())].matches('\n').count();
             return Err(Problem::file(file, at, format!("{} is read as a point in time; put it in quotes", &date[1])));
         }
-        found.push(Document { value, line, has_nulls: WRITTEN_NULL.is_match(part) });
+        let empty = if holds_null(&value) { without_written_nulls(part, &value) } else { Value::Null };
+        found.push(Document { value, line, empty });
     }
     Ok(found)
 }
@@ -53,14 +55,18 @@ pub(crate) fn objects(file: &str, text: &str, limits: &Limits) -> Result<Vec<Res
     for document in parse(file, text)? {
         let fault = |what: String| Problem::file(file, document.line, what);
         // Lists inside lists come after what is beside them.
-        let mut waiting = std::collections::VecDeque::from([document.value]);
-        while let Some(mut object) = waiting.pop_front() {
+        let mut waiting = VecDeque::from([(document.value, document.empty)]);
+        while let Some((mut object, mut empty)) = waiting.pop_front() {
             let kind = object["kind"].as_str().unwrap_or_default();
             if kind.ends_with(LIST_MARKER)
                 && let Some(items) = object.get_mut("items")
             {
                 match items.take() {
-                    Value::Array(items) => waiting.extend(items.into_iter().filter(|item| !item.is_null())),
+                    Value::Array(items) => {
+                        let mut empties = empty.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+                        empties.resize(items.len(), Value::Null);
+                        waiting.extend(items.into_iter().zip(empties).filter(|(item, _)| !item.is_null()));
+                    }
                     Value::Null => {}
                     _ => return Err(fault("items of a list must be a list".to_owned())),
                 }
@@ -68,7 +74,7 @@ pub(crate) fn objects(file: &str, text: &str, limits: &Limits) -> Result<Vec<Res
             }
             check(&object, limits).map_err(fault)?;
             let mut resource = Resource::new(object, file, document.line);
-            resource.keeps_nulls = document.has_nulls;
+            nulls(&empty, String::new(), &mut resource.empty_fields);
             found.push(resource);
         }
     }
@@ -106,6 +112,34 @@ fn empty_item(value: &Value, at: &str) -> Option<String> {
         Value::Array(items) if items.iter().any(Value::is_null) => Some(at.to_owned()),
         Value::Array(items) => items.iter().find_map(|item| empty_item(item, at)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().any(holds_null),
+        Value::Array(items) => items.iter().any(holds_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Reads a document once more with `0` for each null that is written out.
+fn without_written_nulls(text: &str, value: &Value) -> Value {
+    let replaced = WRITTEN_NULL.replace_all(text, "${1}0${3}");
+    // Of two in a row, the second is seen once the first is gone.
+    let replaced = WRITTEN_NULL.replace_all(&replaced, "${1}0${3}");
+    yaml::from_str_core(&replaced).unwrap_or_else(|_| value.clone())
+}
+
+fn nulls(value: &Value, at: String, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Null if !at.is_empty() => {
+            found.insert(at);
+        }
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| nulls(value, format!("{at}/{name}"), found)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, value)| nulls(value, format!("{at}/{index}"), found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

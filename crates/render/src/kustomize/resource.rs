@@ -2,6 +2,8 @@
 //!
 //! References and patches name an object by any name it ever had, so each change of name keeps the one before.
 
+use std::collections::BTreeSet;
+
 use apimachinery::gvk::split_api_version;
 use serde_json::{Map, Value};
 
@@ -110,8 +112,8 @@ pub(crate) struct Resource {
     pub needs_hash: bool,
     /// Vars that read a field of it.
     pub vars: Vec<String>,
-    /// Its nulls are written as such and stay; those of a field left empty go with the first patch.
-    pub keeps_nulls: bool,
+    /// Paths of fields left empty, which go with the first patch; a null that is written out stays.
+    pub empty_fields: BTreeSet<String>,
 }
 
 impl Resource {
@@ -125,7 +127,7 @@ impl Resource {
             behavior: Behavior::Create,
             needs_hash: false,
             vars: Vec::new(),
-            keeps_nulls: true,
+            empty_fields: BTreeSet::new(),
         }
     }
 
