@@ -5,6 +5,7 @@
 //! obeys them), and the real agent, which sees nothing but an API.
 
 pub mod cluster;
+pub mod control;
 mod cron;
 pub mod driver;
 pub mod example;
