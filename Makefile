@@ -1,6 +1,6 @@
 # Thin: the real work is cargo's and xtask's. `make` alone says what there is.
 
-STORES ?= 5
+STORES ?= 50
 PORT ?= 7443
 DIR ?= .muster
 MUSTER = target/release/muster
@@ -8,7 +8,7 @@ MUSTER = target/release/muster
 .PHONY: help build up down status test bench bench-agent soak lint fmt tidy deny kubectls
 
 help:
-	@echo "make up [STORES=5] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
+	@echo "make up [STORES=50] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
 	@echo "make down                                      end them and remove the data"
 	@echo "make test                                      every test; make lint: style and layering"
 	@echo "make bench | bench-agent | soak                measurements, and the long runs"

@@ -21,6 +21,14 @@ pub struct Fleet {
     /// The hub's API; Git is served on the next port, the stores' APIs on those after.
     pub port: u16,
     pub stores: u32,
+    /// What it runs: one of the examples.
+    #[serde(default = "first")]
+    pub example: String,
+}
+
+/// Fleets made before there was another.
+fn first() -> String {
+    "first".into()
 }
 
 /// How far above the hub's port the stores' begin.
@@ -35,10 +43,21 @@ impl Fleet {
         self.port.saturating_add(FIRST_STORE)
     }
 
-    /// One below the first for a fleet without stores.
+    /// One below the first for a fleet without clusters.
     pub fn last_store_port(&self) -> u16 {
-        let stores = u16::try_from(self.stores).unwrap_or(u16::MAX);
-        (self.first_store_port() - 1).saturating_add(stores)
+        let clusters = u16::try_from(self.clusters()).unwrap_or(u16::MAX);
+        (self.first_store_port() - 1).saturating_add(clusters)
+    }
+
+    /// How many clusters there are: the stores, and what the example has beside them.
+    pub fn clusters(&self) -> u32 {
+        let beside = sim::Example::named(&self.example).and_then(sim::Example::generator).map_or(0, |g| g.clusters_beside());
+        self.stores.saturating_add(beside)
+    }
+
+    /// Where the repositories are served.
+    pub fn git_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.git_port())
     }
 }
 
@@ -121,6 +140,11 @@ impl Layout {
     /// One directory a simulated store.
     pub fn stores(&self) -> PathBuf {
         self.dir.join("stores")
+    }
+
+    /// Where the stores take orders.
+    pub fn orders(&self) -> PathBuf {
+        self.dir.join("sim.sock")
     }
 
     fn fleet_file(&self) -> PathBuf {

@@ -5,6 +5,7 @@ mod down;
 mod get;
 mod keep;
 mod part;
+mod sim;
 mod start;
 mod status;
 mod table;
@@ -38,6 +39,8 @@ pub enum Command {
     Apps(apps::Apps),
     /// Show objects of the hub's API.
     Get(get::Get),
+    /// Take simulated clusters offline, slow them, skew their clocks, reboot them, take images away.
+    Sim(sim::Sim),
     /// Print a bearer token.
     Token(token::Token),
     /// One process of a fleet; started by `up`.
@@ -52,6 +55,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(status) => status.run().await,
         Command::Apps(apps) => apps.run().await,
         Command::Get(get) => get.run().await,
+        Command::Sim(sim) => sim.run().await,
         Command::Token(token) => token.run(),
         Command::Part(part) => part.run().await,
     }

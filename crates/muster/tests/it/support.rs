@@ -76,13 +76,14 @@ impl Machine {
 
     /// Starts the fleet in the background, or resumes it.
     pub async fn up(&self) {
-        self.ok(&["up", "--detach", "--port", &self.port.to_string(), "--stores", &self.stores.to_string()]).await;
+        self.ok(&["up", "--detach", "--example", "first", "--port", &self.port.to_string(), "--stores", &self.stores.to_string()]).await;
     }
 
     /// Starts the fleet in the foreground; its words go to a file.
     pub fn up_in_front(&self) -> Child {
         let said = std::fs::File::create(self.scratch.path().join("said")).expect("a file");
-        let arguments = ["up", "--port", &self.port.to_string(), "--stores", &self.stores.to_string(), "--dir", self.at()];
+        let arguments =
+            ["up", "--example", "first", "--port", &self.port.to_string(), "--stores", &self.stores.to_string(), "--dir", self.at()];
         program(&arguments).stdout(Stdio::null()).stderr(said).spawn().expect("muster runs")
     }
 
