@@ -123,9 +123,17 @@ fn start_gitops(context: &Context) {
     let reporter = context.reporter.clone();
     options.reports = Arc::new(move |key, application| match application {
         Some(application) => reporter.report(api::report::Kind::Application, key, application),
-        None => reporter.gone(api::report::Kind::Application, key),
+        None => {
+            reporter.gone(api::report::Kind::Application, key);
+            reporter.gone(api::report::Kind::Resources, key);
+        }
     });
     let reporter = context.reporter.clone();
-    options.complete = Arc::new(move || reporter.complete(api::report::Kind::Application));
+    options.resources = Arc::new(move |key, resources| reporter.report(api::report::Kind::Resources, key, resources));
+    let reporter = context.reporter.clone();
+    options.complete = Arc::new(move || {
+        reporter.complete(api::report::Kind::Application);
+        reporter.complete(api::report::Kind::Resources);
+    });
     gitops::start(options);
 }

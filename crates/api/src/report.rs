@@ -29,6 +29,7 @@
 //! 7. **Time.** `observed_at` is the spoke's clock. `Hello::sent_at` and `Welcome::hub_time` let either
 //!    side measure the skew; the hub stores its own time beside every report.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -132,6 +133,8 @@ pub enum Kind {
     Workload,
     /// An Argo CD Application: key `<namespace>/<name>`, value [`Application`].
     Application,
+    /// The objects of an Application: key as for the Application, value [`Resources`].
+    Resources,
     /// Something that happened: key unique per event.
     Event,
     /// From a newer agent: kept by the hub, not understood.
@@ -226,6 +229,71 @@ pub struct Workload {
     /// The ManifestWork that holds it, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_work: Option<String>,
+    /// What runs: by image as a pod asks for it, the digest that its node pulled (`sha256:…`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
+    /// What keeps pods of it from running, if anything does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<PodTrouble>,
+}
+
+/// Why a pod does not run, as its container's state or the scheduler says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodTrouble {
+    /// `ImagePullBackOff`, `CrashLoopBackOff`, `Unschedulable`, …
+    pub reason: String,
+    pub message: String,
+    /// The image of the container; empty if it is not about one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image: String,
+    /// How many pods have it.
+    pub pods: u32,
+}
+
+/// The value of [`Kind::Resources`]: what an Application consists of. Told apart from the Application, which people
+/// look at far more often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resources {
+    /// At most [`RESOURCES_MAX`]; those out of sync or not healthy first.
+    pub items: Vec<Resource>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cut: u32,
+}
+
+/// One object of an Application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resource {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    pub kind: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    pub name: String,
+    /// Empty for `Synced`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub sync: String,
+    /// Empty for a kind without health.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub health: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "is_zero_wave")]
+    pub wave: i64,
+}
+
+/// More objects of one Application are counted, not told.
+pub const RESOURCES_MAX: usize = 500;
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_zero_wave(wave: &i64) -> bool {
+    *wave == 0
 }
 
 /// The value of [`Kind::Application`].
@@ -263,6 +331,9 @@ pub struct Application {
     pub synced_revision: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced_at: Option<Timestamp>,
+    /// Type of the condition that `message` is from; empty if it is from the operation.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub condition: String,
     /// The first condition or operation message that asks for attention.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -311,6 +382,7 @@ impl Kind {
             Kind::ClusterInfo => "cluster-info",
             Kind::Workload => "workload",
             Kind::Application => "application",
+            Kind::Resources => "application-resources",
             Kind::Event => "event",
             Kind::Other(other) => other,
         }
@@ -319,7 +391,7 @@ impl Kind {
     /// Whether a later report of a key replaces an earlier one.
     pub fn is_state(&self) -> bool {
         match self {
-            Kind::ClusterInfo | Kind::Workload | Kind::Application | Kind::Other(_) => true,
+            Kind::ClusterInfo | Kind::Workload | Kind::Application | Kind::Resources | Kind::Other(_) => true,
             Kind::Event => false,
         }
     }
@@ -331,6 +403,7 @@ impl From<String> for Kind {
             "cluster-info" => Kind::ClusterInfo,
             "workload" => Kind::Workload,
             "application" => Kind::Application,
+            "application-resources" => Kind::Resources,
             "event" => Kind::Event,
             _ => Kind::Other(text),
         }

@@ -30,6 +30,8 @@ pub struct Shared {
     pub records: Arc<dyn Records>,
     pub notices: Board,
     pub streams: Streams,
+    pub index: readmodel::Index,
+    pub viewers: readmodel::Viewers,
 }
 
 /// All endpoints, as one route.
@@ -48,8 +50,8 @@ impl Endpoints {
     }
 
     /// Returns the path prefixes to register it under.
-    pub fn prefixes() -> [&'static str; 3] {
-        [path::HUB, path::CLUSTERS, path::APPS]
+    pub fn prefixes() -> [&'static str; 7] {
+        [path::HUB, path::CLUSTERS, path::APPS, path::FLEET, path::PROBLEMS, path::ACTIVITY, path::CHANGES]
     }
 }
 
@@ -69,11 +71,14 @@ impl Route for Endpoints {
 async fn answer(shared: &Arc<Shared>, request: Request<Body>, user: &UserInfo) -> Result<Response<Body>, Status> {
     let target = request.uri().path().trim_end_matches('/').to_owned();
     let is_get = request.method() == Method::GET;
+    if is_get && let Some(answer) = readmodel::answer(shared, user, &target, request.uri().query().unwrap_or_default()).await {
+        return answer;
+    }
     match target.as_str() {
         path::HUB if is_get => Ok(json(&shared.hub)),
-        path::APPS if is_get => readmodel::apps(shared, user, request.uri().query().unwrap_or_default()).await,
-        path::CLUSTERS if is_get => readmodel::clusters(shared, user, request.uri().query().unwrap_or_default()).await,
-        path::HUB | path::APPS | path::CLUSTERS => Err(not_allowed(request.method())),
+        path::HUB | path::APPS | path::CLUSTERS | path::FLEET | path::PROBLEMS | path::ACTIVITY | path::CHANGES => {
+            Err(not_allowed(request.method()))
+        }
         _ => {
             let (cluster, rest) = path::parse_cluster(&target).ok_or_else(Status::no_such_path)?;
             let is_known = matches!(rest, "reports" | "notices");
@@ -125,6 +130,22 @@ pub fn lines(chunks: impl futures::Stream<Item = Bytes> + Send + 'static) -> Res
     use futures::StreamExt;
     let frames = chunks.map(|chunk| Ok::<_, BoxError>(http_body::Frame::data(chunk)));
     respond(200, api::report::CONTENT_TYPE, http_body_util::StreamBody::new(frames).boxed_unsync())
+}
+
+/// Returns a stream of server-sent events.
+pub fn events(chunks: impl futures::Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
+    use futures::StreamExt;
+    let frames = chunks.map(|chunk| Ok::<_, BoxError>(http_body::Frame::data(chunk)));
+    respond(200, "text/event-stream", http_body_util::StreamBody::new(frames).boxed_unsync())
+}
+
+/// Returns a file to keep.
+pub fn csv(text: String, name: &str) -> Response<Body> {
+    let mut response = respond(200, "text/csv; charset=utf-8", full(text));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
 }
 
 fn respond(code: u16, content_type: &'static str, body: Body) -> Response<Body> {

@@ -18,7 +18,7 @@ pub struct Layout {
 /// What a fleet was started with; kept so that `muster up` on an existing directory resumes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
-    /// The hub's API; Git is served on the next port, the stores' APIs on those after.
+    /// The hub's API; Git is served on the next port, the console on the one after, the stores' APIs from ten above.
     pub port: u16,
     pub stores: u32,
     /// What it runs: one of the examples.
@@ -37,6 +37,10 @@ pub const FIRST_STORE: u16 = 10;
 impl Fleet {
     pub fn git_port(&self) -> u16 {
         self.port.saturating_add(1)
+    }
+
+    pub fn console_port(&self) -> u16 {
+        self.port.saturating_add(2)
     }
 
     pub fn first_store_port(&self) -> u16 {
@@ -67,16 +71,18 @@ pub enum Part {
     Git,
     Hub,
     Sim,
+    Console,
 }
 
 impl Part {
-    pub const ALL: [Self; 3] = [Self::Git, Self::Hub, Self::Sim];
+    pub const ALL: [Self; 4] = [Self::Git, Self::Hub, Self::Sim, Self::Console];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Git => "git",
             Self::Hub => "hub",
             Self::Sim => "sim",
+            Self::Console => "console",
         }
     }
 
@@ -86,6 +92,7 @@ impl Part {
             Self::Git => "Git",
             Self::Hub => "the hub",
             Self::Sim => "the stores",
+            Self::Console => "the console",
         }
     }
 }

@@ -23,7 +23,7 @@ use Layer::{Bodies, Decisions, Machinery, Programs, Tools, Words};
 
 const LAYERS: &[(Layer, &[&str])] = &[
     (Words, &["api", "apimachinery", "builtin", "kinds", "template", "cel"]),
-    (Decisions, &["placement", "work", "rollout", "policy", "gitops", "lifecycle", "render"]),
+    (Decisions, &["overview", "placement", "work", "rollout", "policy", "gitops", "lifecycle", "render"]),
     (Machinery, &["store", "apiserver", "controller", "git", "tunnel", "pki", "records"]),
     (Bodies, &["hub", "agent", "providers", "console", "sim"]),
     (Programs, &["muster", "muster-agent"]),

@@ -63,6 +63,8 @@ pub struct Options {
     /// Hints of news.
     pub notices: Option<broadcast::Receiver<Notice>>,
     pub reports: Reports,
+    /// Called with the key of an Application and its objects, whenever they settle.
+    pub resources: Arc<dyn Fn(&str, &api::report::Resources) + Send + Sync>,
     /// Called once all Applications there were at the start have been reported.
     pub complete: Arc<dyn Fn() + Send + Sync>,
     pub mode: Mode,
@@ -83,6 +85,7 @@ impl Options {
             source,
             notices: None,
             reports: Arc::new(|_, _| {}),
+            resources: Arc::new(|_, _| {}),
             complete: Arc::new(|| {}),
             mode: Mode::Auto,
             namespace: "argocd".to_owned(),
@@ -347,7 +350,12 @@ impl GitOps {
     fn report(&self, key: &AppKey, app: &Application, engine: Engine) {
         let since = self.seen.since(key, app, engine == Engine::Native, self.options.runtime.clock.now());
         let summary = report::summary(app, engine, since);
-        (self.options.reports)(&api::report::application_key(&key.namespace, &key.name), Some(&summary));
+        let key = api::report::application_key(&key.namespace, &key.name);
+        (self.options.reports)(&key, Some(&summary));
+        // While a sync goes on they change with each wave: what people look at is told at its end.
+        if summary.operation != api::argo::operation_phase::RUNNING {
+            (self.options.resources)(&key, &report::resources(app));
+        }
     }
 }
 

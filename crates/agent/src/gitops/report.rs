@@ -13,6 +13,8 @@ use super::application::AnyApplication;
 
 /// `reconciledAt` alone is written no more often: a look that found nothing new is no write.
 const RECONCILED_AGE_SECONDS: i64 = 600;
+/// Of what one object says of its health.
+const RESOURCE_MESSAGE_CHARS_MAX: usize = 200;
 
 /// What to change in an Application.
 pub(super) struct Change<'a> {
@@ -91,7 +93,8 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
     let source = app.spec.sources().first().cloned().unwrap_or_default();
     let last = status.history.last();
     let operation = status.operation_state.as_ref();
-    let message = status.conditions.first().map(|c| c.message.clone()).or_else(|| {
+    let asks = status.conditions.first();
+    let message = asks.map(|c| c.message.clone()).or_else(|| {
         let troubled = operation.filter(|o| o.phase != operation_phase::SUCCEEDED && !o.message.is_empty());
         troubled.map(|o| o.message.clone())
     });
@@ -114,9 +117,35 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
         operation: operation.map(|o| o.phase.clone()).unwrap_or_default(),
         synced_revision: last.map(|h| h.revision.clone()).unwrap_or_default(),
         synced_at: last.and_then(|h| h.deployed_at.as_ref()).map(|t| t.0),
+        condition: asks.map(|c| c.type_.clone()).filter(|_| engine != Engine::Off).unwrap_or_default(),
         message: message.filter(|_| engine != Engine::Off).map(|m| m.chars().take(1_000).collect()).unwrap_or_default(),
         resources: count(&|_| true),
         resources_out_of_sync: count(&|r| r.status == sync_status::OUT_OF_SYNC),
         resources_degraded: count(&|r| r.health.as_ref().is_some_and(|h| h.status == api::argo::health_status::DEGRADED)),
+    }
+}
+
+/// Returns the objects of an Application as the hub is told of them.
+pub(super) fn resources(app: &Application) -> report::Resources {
+    let all = app.status.as_ref().map(|s| s.resources.as_slice()).unwrap_or_default();
+    let mut items: Vec<report::Resource> = all.iter().map(resource).collect();
+    let is_fine = |r: &report::Resource| r.sync.is_empty() && matches!(r.health.as_str(), "" | "Healthy" | "Suspended");
+    items.sort_by_key(&is_fine);
+    let cut = items.len().saturating_sub(report::RESOURCES_MAX);
+    items.truncate(report::RESOURCES_MAX);
+    report::Resources { items, cut: u32::try_from(cut).unwrap_or(u32::MAX) }
+}
+
+fn resource(resource: &api::argo::ResourceStatus) -> report::Resource {
+    let health = resource.health.clone().unwrap_or_default();
+    report::Resource {
+        group: resource.group.clone(),
+        kind: resource.kind.clone(),
+        namespace: resource.namespace.clone(),
+        name: resource.name.clone(),
+        sync: Some(resource.status.clone()).filter(|s| s != sync_status::SYNCED).unwrap_or_default(),
+        health: health.status,
+        message: health.message.chars().take(RESOURCE_MESSAGE_CHARS_MAX).collect(),
+        wave: resource.sync_wave.unwrap_or(0),
     }
 }

@@ -1,16 +1,16 @@
 //! The workloads of the cluster, told to the hub when they change.
 //!
 //! One watch per kind that makes pods. Of each object only a summary is kept (the [`Reporter`](crate::report::Reporter)
-//! remembers what it told); what another workload controls is left out, since its owner is told.
+//! remembers what it told); what another workload controls is left out, since its owner is told, with what its pods run.
 
+mod pods;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::report::{Kind, workload_key};
+use api::report::{Kind, Workload, workload_key};
 use futures::StreamExt;
-use jiff::Timestamp;
 use kube::Api;
 use kube::api::DynamicObject;
 use kube::core::GroupVersionKind;
@@ -20,6 +20,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use self::pods::Pods;
 use crate::Context;
 
 /// Kinds that make pods, and pods that nothing controls.
@@ -34,15 +35,16 @@ const KINDS: [(&str, &str, &str, &str); 7] = [
 ];
 /// Objects listed at a time: a Pod is some 10 KB.
 const PAGE: u32 = 50;
-/// Workloads that are told; a cluster with more tells the first by name of each kind.
+/// Workloads that are told of all kinds together; those seen after them are not.
 const WORKLOADS_MAX: usize = 5000;
 
 /// Starts looking for as long as the context's runtime lives.
 pub(crate) fn start(context: &Context) {
     let listed = Arc::new(watch::Sender::new(0usize));
+    let seen = Arc::new(Mutex::new(Seen::default()));
     for (group, version, kind, plural) in KINDS {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
-        let look = Look { context: context.clone(), kind, known: Mutex::default(), listed: listed.clone() };
+        let look = Look { context: context.clone(), kind, seen: seen.clone(), listed: listed.clone() };
         context.runtime.spawn("inventory", look.run(Api::all_with(context.local.clone(), &resource)));
     }
     let context = context.clone();
@@ -54,11 +56,18 @@ pub(crate) fn start(context: &Context) {
     });
 }
 
+/// What all kinds together know.
+#[derive(Default)]
+struct Seen {
+    /// Workloads as told, without what their pods say.
+    workloads: BTreeMap<String, Workload>,
+    pods: Pods,
+}
+
 struct Look {
     context: Context,
     kind: &'static str,
-    /// Told workloads, with health and since when it is so.
-    known: Mutex<BTreeMap<String, (String, Timestamp)>>,
+    seen: Arc<Mutex<Seen>>,
     /// How many kinds have been listed.
     listed: Arc<watch::Sender<usize>>,
 }
@@ -72,16 +81,16 @@ impl Look {
             match event {
                 Ok(Event::Init) => listing = Some(BTreeSet::new()),
                 Ok(Event::InitApply(object)) => {
-                    if let (Some(key), Some(listing)) = (self.tell(object), &mut listing) {
-                        listing.insert(key);
+                    if let Some(listing) = &mut listing {
+                        listing.insert(key_of(self.kind, &object));
                     }
+                    self.tell(object);
                 }
-                Ok(Event::Apply(object)) => drop(self.tell(object)),
+                Ok(Event::Apply(object)) => self.tell(object),
                 Ok(Event::Delete(object)) => self.gone(&key_of(self.kind, &object)),
                 Ok(Event::InitDone) => {
                     let listing = listing.take().unwrap_or_default();
-                    let gone: Vec<String> = self.known.lock().keys().filter(|key| !listing.contains(*key)).cloned().collect();
-                    gone.iter().for_each(|key| self.gone(key));
+                    self.known().iter().filter(|key| !listing.contains(*key)).for_each(|key| self.gone(key));
                     if std::mem::take(&mut is_first) {
                         self.listed.send_modify(|kinds| *kinds += 1);
                     }
@@ -91,35 +100,72 @@ impl Look {
         }
     }
 
-    /// Tells one object, unless another workload stands for it; returns its key if it was told.
-    fn tell(&self, object: DynamicObject) -> Option<String> {
+    /// Returns the keys of this kind that are known.
+    fn known(&self) -> Vec<String> {
+        let seen = self.seen.lock();
+        let start = workload_key(self.kind, "", "");
+        let start = start.trim_end_matches('/');
+        let keys = seen.workloads.keys().chain(seen.pods.keys());
+        keys.filter(|key| key.strip_prefix(start).is_some_and(|rest| rest.starts_with('/'))).cloned().collect()
+    }
+
+    /// Takes note of one object and tells the workload that it is, or is a part of.
+    fn tell(&self, object: DynamicObject) {
         let key = key_of(self.kind, &object);
-        if object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)) {
-            return None;
-        }
-        let mut workload = workload::summary(self.kind, &object)?;
-        {
-            let mut known = self.known.lock();
-            if known.len() >= WORKLOADS_MAX && !known.contains_key(&key) {
-                tracing::warn!(kind = self.kind, workloads_max = WORKLOADS_MAX, "too many workloads: this one is not told");
-                return None;
+        let controller = object.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let mut seen = self.seen.lock();
+        let Some(controller) = controller else { return self.tell_workload(&mut seen, key, &object) };
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let owner = workload_key(&controller.kind, namespace, &controller.name);
+        let root = match self.kind {
+            "Pod" => seen.pods.set(&key, owner, &object),
+            // Its pods may have been seen before it.
+            _ => {
+                seen.pods.set_parent(&key, owner.clone());
+                Some(owner)
             }
-            let now = self.context.runtime.clock.now();
-            let since = match known.get(&key) {
-                Some((health, since)) if *health == workload.health => *since,
-                Some(_) => now,
-                None => workload.since.unwrap_or(now),
-            };
-            known.insert(key.clone(), (workload.health.clone(), since));
-            workload.since = Some(since);
+        };
+        if let Some(root) = root {
+            self.report(&seen, &root);
         }
-        self.context.reporter.report(Kind::Workload, &key, &workload);
-        Some(key)
+    }
+
+    fn tell_workload(&self, seen: &mut Seen, key: String, object: &DynamicObject) {
+        let Some(mut workload) = workload::summary(self.kind, object) else { return };
+        let known = seen.workloads.get(&key);
+        if known.is_none() && seen.workloads.len() >= WORKLOADS_MAX {
+            tracing::warn!(kind = self.kind, workloads_max = WORKLOADS_MAX, "too many workloads: this one is not told");
+            return;
+        }
+        let now = self.context.runtime.clock.now();
+        workload.since = match known {
+            Some(known) if known.health == workload.health => known.since,
+            Some(_) => Some(now),
+            None => Some(workload.since.unwrap_or(now)),
+        };
+        if self.kind == "Pod" {
+            // Nothing controls it: it stands for itself.
+            seen.pods.set(&key, key.clone(), object);
+        }
+        seen.workloads.insert(key.clone(), workload);
+        self.report(seen, &key);
+    }
+
+    fn report(&self, seen: &Seen, key: &str) {
+        let Some(workload) = seen.workloads.get(key) else { return };
+        let (digests, trouble) = seen.pods.of(key);
+        self.context.reporter.report(Kind::Workload, key, &Workload { digests, trouble, ..workload.clone() });
     }
 
     fn gone(&self, key: &str) {
-        if self.known.lock().remove(key).is_some() {
+        let mut seen = self.seen.lock();
+        seen.pods.remove_parent(key);
+        let root = seen.pods.remove(key);
+        if seen.workloads.remove(key).is_some() {
             self.context.reporter.gone(Kind::Workload, key);
+        }
+        if let Some(root) = root {
+            self.report(&seen, &root);
         }
     }
 }

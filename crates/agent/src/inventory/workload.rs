@@ -37,6 +37,7 @@ pub fn summary(kind: &str, object: &DynamicObject) -> Option<Workload> {
         manifest_work: owners
             .filter(|owner| owner.kind == "AppliedManifestWork")
             .find_map(|owner| owner.name.split_once('-').map(|(_, work)| work.to_owned())),
+        ..Workload::default()
     })
 }
 

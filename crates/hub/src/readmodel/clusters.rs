@@ -1,125 +1,134 @@
-//! `GET /muster/v1/clusters`: one row per ManagedCluster.
+//! `GET /muster/v1/clusters`: one row per ManagedCluster; `GET /muster/v1/clusters/{name}`: all that is known of one.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use api::cluster::{ManagedCluster, claim_name, condition};
-use api::conditions;
-use api::hub::{ClusterRow, Page};
-use api::report::{Application, ClusterInfo, Kind};
+use api::cluster::ManagedCluster;
+use api::hub::{ClusterDetail, ClusterRow, ConditionRow, Page, StateAt, WorkloadRow};
+use api::report::{Kind, Workload};
 use apimachinery::status::Status;
 use apiserver::Body;
-use apiserver::user::UserInfo;
 use http::Response;
-use jiff::Timestamp;
-use records::{Query, Row};
+use records::{HistoryQuery, Query, Row};
 
+use super::index::{ACTIVITY, STATE, WrittenState, image_rows};
 use super::params::Params;
-use super::{check_viewer, unreadable};
-use crate::approval::recorded_uid;
-use crate::endpoints::{self, Shared};
+use super::{Question, activity, csv, filter, problems, unreadable};
+use crate::endpoints;
 
-const KNOWN: [&str; 5] = ["cluster", "available", "search", "limit", "continue"];
+/// Changes of state on the ribbon of one cluster, and what happened to it.
+const HISTORY_MAX: usize = 200;
+const EVENTS_MAX: usize = 50;
 
-/// What records know of one cluster.
-#[derive(Default)]
-struct Known {
-    info: ClusterInfo,
-    apps: u32,
-    synced: u32,
-    healthy: u32,
-    last_received: Option<Timestamp>,
-    lost: u64,
+pub async fn list(asked: &Question<'_>) -> Result<Response<Body>, Status> {
+    let known: Vec<&str> = filter::KNOWN.into_iter().chain(["sort", "limit", "continue", "format"]).collect();
+    let params = Params::parse(asked.query, &known)?;
+    let wanted = filter::Filter::new(&params)?;
+    let (order, limit, start, is_csv) = (params.sort(&filter::SORTS)?, params.limit()?, params.start()?, params.is_csv()?);
+    let sightings = &asked.shared.ctx.sightings;
+    let now = asked.now();
+    let page = asked
+        .read(|inner| {
+            let mut found = wanted.find(asked, inner);
+            filter::sort(&mut found.clusters, order, sightings);
+            let total = found.clusters.len();
+            let (start, limit) = if is_csv { (0, total) } else { (start, limit) };
+            let items = found.clusters.iter().skip(start).take(limit).map(|(_, entry)| filter::row(entry, sightings)).collect();
+            Page::<ClusterRow> {
+                items,
+                total: total as u64,
+                next: (start + limit < total).then(|| (start + limit).to_string()),
+                facets: found.facets,
+                hidden: found.hidden,
+                as_of: Some(now),
+            }
+        })
+        .await;
+    Ok(if is_csv { csv::clusters(&page.items, &params, asked) } else { endpoints::json(&page) })
 }
 
-pub async fn clusters(shared: &Shared, user: &UserInfo, query: &str) -> Result<Response<Body>, Status> {
-    check_viewer(shared, user).await?;
-    let params = Params::parse(query, &KNOWN)?;
-    let mut matching = shared.ctx.caches.clusters.list();
-    matching.retain(|cluster| is_wanted(cluster, &params));
-    let total = matching.len() as u64;
-    let after = params.one("continue").unwrap_or_default();
-    let limit = params.limit()?;
-    let mut page: Vec<Arc<ManagedCluster>> = matching.into_iter().filter(|c| name(c) > after).take(limit + 1).collect();
-    let has_more = page.len() > limit;
-    page.truncate(limit);
-    let mut known = gather(shared, &page).await?;
-    let items: Vec<ClusterRow> = page.iter().map(|c| to_row(shared, c, known.remove(name(c)).unwrap_or_default())).collect();
-    let next = items.last().filter(|_| has_more).map(|row| row.name.clone());
-    Ok(endpoints::json(&Page { items, total, next }))
-}
-
-fn name(cluster: &ManagedCluster) -> &str {
-    cluster.metadata.name.as_deref().unwrap_or_default()
-}
-
-fn available(cluster: &ManagedCluster) -> &str {
-    conditions::find(cluster.conditions(), condition::AVAILABLE).map_or("", |c| c.status.as_str())
-}
-
-fn is_wanted(cluster: &ManagedCluster, params: &Params) -> bool {
-    let is_among = |wanted: &str, value: &str| params.all(wanted).is_none_or(|values| values.iter().any(|v| v == value));
-    is_among("cluster", name(cluster))
-        && is_among("available", available(cluster))
-        && params.one("search").is_none_or(|text| name(cluster).contains(text))
-}
-
-async fn gather(shared: &Shared, page: &[Arc<ManagedCluster>]) -> Result<HashMap<String, Known>, Status> {
-    let names: Vec<String> = page.iter().map(|c| name(c).to_owned()).collect();
-    let mut known: HashMap<String, Known> = HashMap::new();
-    for row in all(shared, Kind::Application, &names).await? {
-        let app: Application = row.value.as_ref().and_then(|v| serde_json::from_str(v.get()).ok()).unwrap_or_default();
-        let entry = known.entry(row.cluster).or_default();
-        entry.apps += 1;
-        entry.synced += u32::from(app.sync == "Synced");
-        entry.healthy += u32::from(app.health == "Healthy");
+pub async fn detail(asked: &Question<'_>, name: &str) -> Result<Response<Body>, Status> {
+    Params::parse(asked.query, &[])?;
+    let not_found = || Status::not_found(api::cluster::GROUP, "managedclusters", name);
+    if !asked.viewer.sees(name) {
+        return Err(not_found());
     }
-    for row in all(shared, Kind::ClusterInfo, &names).await? {
-        let info = row.value.as_ref().and_then(|v| serde_json::from_str(v.get()).ok()).unwrap_or_default();
-        known.entry(row.cluster).or_default().info = info;
-    }
-    for stream in shared.records.streams().await.map_err(unreadable)? {
-        if let Some(entry) = known.get_mut(&stream.cluster) {
-            entry.last_received = entry.last_received.max(Some(stream.last_received_at));
-            entry.lost += stream.missing;
-        }
-    }
-    Ok(known)
-}
-
-async fn all(shared: &Shared, kind: Kind, clusters: &[String]) -> Result<Vec<Row>, Status> {
-    let mut query = Query { clusters: Some(clusters.to_vec()), ..Query::of(kind.as_str()) };
-    let mut rows = Vec::new();
+    let sightings = &asked.shared.ctx.sightings;
+    let now = asked.now();
+    let found = asked.read(|inner| {
+        let entry = inner.cluster(name)?;
+        let row = filter::row(entry, sightings);
+        let apps = entry.apps.values().map(|app| entry.app_row(app, row.is_current)).collect();
+        // The same cause elsewhere counts: of how many it is one is what people need first.
+        let ids: Vec<String> = entry.symptoms.iter().map(|symptom| overview::problems::id(&symptom.cause)).collect();
+        let mut problems = problems::grouped(asked, inner, now, |_, _| true);
+        problems.retain(|problem| ids.contains(&problem.id));
+        let mut detail = entry.cluster.as_deref().map(of_object).unwrap_or_default();
+        (detail.row, detail.apps, detail.problems) = (row, apps, problems);
+        Some(detail)
+    });
+    let mut detail = found.await.ok_or_else(not_found)?;
+    let records = &asked.shared.records;
+    let mut query = Query { clusters: Some(vec![name.to_owned()]), ..Query::of(Kind::Workload.as_str()) };
     loop {
-        let listing = shared.records.list(query.clone()).await.map_err(unreadable)?;
-        rows.extend(listing.rows);
+        let listing = records.list(query.clone()).await.map_err(unreadable)?;
+        detail.workloads.extend(listing.rows.iter().map(workload_row));
         match listing.next {
             Some(next) => query.after = Some(next),
-            None => return Ok(rows),
+            None => break,
         }
+    }
+    let history = |kind: &str, limit| HistoryQuery {
+        kind: kind.to_owned(),
+        cluster_uid: Some(asked.shared.hub.uid.clone()),
+        key: Some(name.to_owned()),
+        before: None,
+        limit,
+    };
+    let states = records.history(history(STATE, HISTORY_MAX)).await.map_err(unreadable)?;
+    detail.history = states.iter().rev().filter_map(state_at).collect();
+    let happened = records.history(history(ACTIVITY, EVENTS_MAX)).await.map_err(unreadable)?;
+    detail.events = happened.iter().filter_map(activity::row).collect();
+    Ok(endpoints::json(&detail))
+}
+
+fn of_object(cluster: &ManagedCluster) -> ClusterDetail {
+    let condition = |c: &api::Condition| ConditionRow {
+        type_: c.type_.clone(),
+        status: c.status.clone(),
+        reason: c.reason.clone(),
+        message: c.message.clone(),
+        since: Some(c.last_transition_time.0),
+    };
+    let status = cluster.status.clone().unwrap_or_default();
+    ClusterDetail {
+        conditions: status.conditions.iter().map(condition).collect(),
+        claims: status.cluster_claims.into_iter().map(|claim| (claim.name, claim.value)).collect(),
+        capacity: status.capacity.into_iter().map(|(name, quantity)| (name, quantity.0)).collect::<BTreeMap<_, _>>(),
+        ..ClusterDetail::default()
     }
 }
 
-fn to_row(shared: &Shared, cluster: &ManagedCluster, known: Known) -> ClusterRow {
-    // Two clusters under one name: what the lease says may be the other one's.
-    let claimed = conditions::find(cluster.conditions(), condition::IDENTITY_UNIQUE).filter(|c| c.status == "False");
-    let condition = claimed.or(conditions::find(cluster.conditions(), condition::AVAILABLE));
-    let heard = shared.ctx.sightings.last(name(cluster));
-    let version = cluster.status.as_ref().and_then(|s| s.version.as_ref()).map(|v| v.kubernetes.clone());
-    ClusterRow {
-        name: name(cluster).to_owned(),
-        uid: recorded_uid(cluster).unwrap_or_default().to_owned(),
-        labels: cluster.metadata.labels.clone().unwrap_or_default(),
-        is_accepted: cluster.spec.hub_accepts_client,
-        available: if claimed.is_some() { "Unknown".to_owned() } else { condition.map(|c| c.status.clone()).unwrap_or_default() },
-        available_since: condition.map(|c| c.last_transition_time.0),
-        available_reason: condition.map(|c| c.reason.clone()).unwrap_or_default(),
-        last_seen: heard.max(known.last_received),
-        kubernetes_version: version.filter(|v| !v.is_empty()).unwrap_or(known.info.kubernetes_version),
-        agent_version: cluster.claim(claim_name::AGENT_VERSION).map_or(known.info.agent_version, str::to_owned),
-        apps_count: known.apps,
-        apps_synced: known.synced,
-        apps_healthy: known.healthy,
-        reports_lost: known.lost,
+fn workload_row(row: &Row) -> WorkloadRow {
+    let told: Workload = row.value.as_ref().and_then(|v| serde_json::from_str(v.get()).ok()).unwrap_or_default();
+    let images = image_rows(&told);
+    let trouble = told.trouble.unwrap_or_default();
+    WorkloadRow {
+        kind: told.kind,
+        namespace: told.namespace,
+        name: told.name,
+        ready: told.ready,
+        desired: told.desired,
+        health: told.health,
+        message: told.message,
+        since: told.since,
+        images,
+        application: told.application.unwrap_or_default(),
+        pod_reason: trouble.reason,
+        pod_message: trouble.message,
     }
+}
+
+fn state_at(past: &records::Past) -> Option<StateAt> {
+    let written: WrittenState = serde_json::from_str(past.value.as_ref()?.get()).ok()?;
+    Some(StateAt { at: past.source.observed_at, state: written.state, reason: written.reason })
 }

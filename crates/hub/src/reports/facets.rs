@@ -32,7 +32,7 @@ pub fn of(kind: &Kind, value: Option<&RawValue>) -> Facets {
             ],
             Err(_) => Vec::new(),
         },
-        Kind::ClusterInfo | Kind::Event | Kind::Other(_) => Vec::new(),
+        Kind::ClusterInfo | Kind::Resources | Kind::Event | Kind::Other(_) => Vec::new(),
     };
     pairs.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value)).collect()
 }

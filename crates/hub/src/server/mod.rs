@@ -150,12 +150,16 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     if let Some(git) = &git {
         git.start(&context, kept.records.clone());
     }
+    let index = crate::readmodel::Index::new(context.caches.clusters.clone(), kept.records.clone());
+    index.start(&context, &info.uid);
     let shared = Shared {
         ctx: context.clone(),
         hub: info.clone(),
         records: kept.records.clone(),
         notices: git.as_ref().map(GitServer::board).unwrap_or_default(),
         streams: Default::default(),
+        index,
+        viewers: Default::default(),
     };
     endpoints.open(Arc::new(shared));
     if let Some(listener) = listener {

@@ -122,6 +122,7 @@ async fn answers(fleet: &Fleet, hub: &Hub, part: Part) -> bool {
         Part::Sim if fleet.clusters() == 0 => return true,
         Part::Sim => fleet.first_store_port(),
         Part::Git => fleet.git_port(),
+        Part::Console => fleet.console_port(),
     };
     tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok()
 }

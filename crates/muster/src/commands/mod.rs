@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod apps;
+mod console;
 mod down;
 mod get;
 mod keep;
@@ -41,6 +42,8 @@ pub enum Command {
     Get(get::Get),
     /// Take simulated clusters offline, slow them, skew their clocks, reboot them, take images away.
     Sim(sim::Sim),
+    /// Print a link that opens the web console.
+    Console(console::Open),
     /// Print a bearer token.
     Token(token::Token),
     /// One process of a fleet; started by `up`.
@@ -56,6 +59,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Apps(apps) => apps.run().await,
         Command::Get(get) => get.run().await,
         Command::Sim(sim) => sim.run().await,
+        Command::Console(open) => open.run().await,
         Command::Token(token) => token.run(),
         Command::Part(part) => part.run().await,
     }

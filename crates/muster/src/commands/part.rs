@@ -37,6 +37,7 @@ enum PartCommand {
     Git(Dir),
     Hub(Dir),
     Sim(Dir),
+    Console(Dir),
 }
 
 #[derive(Args)]
@@ -52,6 +53,7 @@ impl Run {
             PartCommand::Git(at) => serve_git(&runtime, &Layout::new(&at.dir)).await?,
             PartCommand::Hub(at) => serve_hub(&runtime, &Layout::new(&at.dir)).await?,
             PartCommand::Sim(at) => serve_stores(&runtime, &Layout::new(&at.dir)).await?,
+            PartCommand::Console(at) => super::console::serve_part(&runtime, &Layout::new(&at.dir)).await?,
         }
         runtime.stop().await;
         Ok(ExitCode::SUCCESS)
@@ -59,7 +61,7 @@ impl Run {
 }
 
 /// Waits until somebody asks this process to end.
-async fn asked_to_stop() -> anyhow::Result<()> {
+pub(super) async fn asked_to_stop() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}

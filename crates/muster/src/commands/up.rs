@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::keep::{self, Ended};
-use super::{down, start, status};
+use super::{console, down, start, status};
 use crate::client::Hub;
 use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
 use crate::process::{self, Turn};
@@ -72,6 +72,7 @@ impl Up {
         let beside = fleet.clusters() - fleet.stores;
         let others = if beside > 0 { format!(" and {beside} other clusters") } else { String::new() };
         println!("stores: {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
+        println!("console: {}", console::link(&layout, &fleet).await?);
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
@@ -156,10 +157,12 @@ impl Up {
         answers(layout, Part::Git, fleet.git_port()).await?;
         let hub = ready(layout).await?;
         start::apply(&hub.client(), fleet).await?;
+        start(Part::Console, "the console")?;
         start(Part::Sim, &format!("{} clusters", fleet.clusters()))?;
         if fleet.clusters() > 0 {
             answers(layout, Part::Sim, fleet.first_store_port()).await?;
         }
+        answers(layout, Part::Console, fleet.console_port()).await?;
         Ok(())
     }
 }
@@ -214,6 +217,7 @@ fn check_ports(layout: &Layout, fleet: &Fleet) -> anyhow::Result<()> {
         let (ports, what) = match part {
             Part::Hub => (fleet.port..=fleet.port, "the hub's API"),
             Part::Git => (fleet.git_port()..=fleet.git_port(), "Git"),
+            Part::Console => (fleet.console_port()..=fleet.console_port(), "the console"),
             Part::Sim => (fleet.first_store_port()..=fleet.last_store_port(), "a store's API"),
         };
         for port in ports {

@@ -15,7 +15,7 @@ use testkit::{eventually_within, list};
 
 pub const CLUSTER: &str = "cluster.open-cluster-management.io/v1";
 pub const REQUEST: &str = "certificates.k8s.io/v1";
-pub const PARTS: [&str; 3] = ["git", "hub", "sim"];
+pub const PARTS: [&str; 4] = ["git", "hub", "sim", "console"];
 /// What a busy machine may take for what should take seconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -189,7 +189,7 @@ impl Machine {
 
     pub fn ports(&self) -> Vec<u16> {
         let stores = self.port + 10..self.port + 10 + self.stores;
-        [self.port, self.port + 1].into_iter().chain(stores).collect()
+        [self.port, self.port + 1, self.port + 2].into_iter().chain(stores).collect()
     }
 
     /// Returns the repository's work tree, cloned over HTTP.

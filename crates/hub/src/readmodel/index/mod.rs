@@ -1,0 +1,236 @@
+//! What the hub knows of every cluster, in memory and ready to be asked.
+//!
+//! [`feed`] keeps it: ManagedClusters come from their cache, what spokes tell from the records, each change once. A
+//! question looks at rows that are there, so its cost does not grow with what is recorded. What is shown of a cluster
+//! is decided by the crate `overview` whenever something of it changed. A few KB per cluster: workloads are kept as
+//! their images and their trouble, images shared between clusters.
+
+mod entry;
+mod feed;
+mod images;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::cluster::ManagedCluster;
+use api::hub::{ActivityRow, State};
+use api::report::Kind;
+use controller::{Cache, Key};
+use jiff::Timestamp;
+use parking_lot::{Mutex, RwLock};
+use records::Row;
+use tokio::sync::{Notify, watch};
+
+pub use entry::image_rows;
+pub use entry::{App, Entry};
+pub use feed::{ACTIVITY, STATE, WrittenState};
+use images::Images;
+
+/// Kinds of report that it keeps.
+const KINDS: [Kind; 3] = [Kind::ClusterInfo, Kind::Application, Kind::Workload];
+/// Departures that streams of changes are told; one that is further behind begins anew.
+const GONE_MAX: usize = 10_000;
+/// What happened and is not yet written; more is dropped and counted.
+const PENDING_MAX: usize = 50_000;
+/// A question waits so long for what was acknowledged before it.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Index(Arc<Shared>);
+
+struct Shared {
+    clusters: Cache<ManagedCluster>,
+    inner: RwLock<Inner>,
+    /// Clusters whose object changed since they were looked at.
+    dirty: Mutex<BTreeSet<String>>,
+    woken: Notify,
+    /// Of [`Inner::version`].
+    changed: watch::Sender<u64>,
+    /// Up to which version of the records it is.
+    read_up_to: watch::Sender<u64>,
+    records: Arc<dyn records::Records>,
+}
+
+#[derive(Default)]
+pub struct Inner {
+    entries: BTreeMap<String, Entry>,
+    /// Grows with every change that shows.
+    pub version: u64,
+    gone: VecDeque<(u64, String)>,
+    images: Images,
+    /// Whether everything recorded was read: before that nothing is news.
+    is_loaded: bool,
+    /// The state of each cluster as last written down.
+    written: HashMap<String, State>,
+    happened: Vec<Happened>,
+    dropped: u64,
+}
+
+/// What is to be written down.
+#[derive(Clone, Debug)]
+pub enum Happened {
+    Activity(ActivityRow),
+    /// None for a cluster that left.
+    State(String, Option<(State, String)>, Timestamp),
+}
+
+impl Index {
+    pub fn new(clusters: Cache<ManagedCluster>, records: Arc<dyn records::Records>) -> Self {
+        Self(Arc::new(Shared {
+            clusters,
+            inner: RwLock::default(),
+            dirty: Mutex::default(),
+            woken: Notify::new(),
+            changed: watch::Sender::new(0),
+            read_up_to: watch::Sender::new(0),
+            records,
+        }))
+    }
+
+    /// Looks at what there is, brought up to what was acknowledged before.
+    pub async fn read<T>(&self, now: Timestamp, look: impl FnOnce(&Inner) -> T) -> T {
+        let acknowledged = *self.0.records.version().borrow();
+        let mut read_up_to = self.0.read_up_to.subscribe();
+        // A slow disk makes an answer old, not late.
+        let _ = tokio::time::timeout(CATCH_UP, read_up_to.wait_for(|version| *version >= acknowledged)).await;
+        self.settle(now);
+        look(&self.0.inner.read())
+    }
+
+    /// Looks at what there is as it is.
+    pub fn peek<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
+        look(&self.0.inner.read())
+    }
+
+    /// Returns a counter that grows with each change that shows.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    /// Notes that a ManagedCluster changed.
+    fn mark(&self, name: &str) {
+        self.0.dirty.lock().insert(name.to_owned());
+        self.0.woken.notify_one();
+    }
+
+    /// Looks at the ManagedClusters that changed.
+    fn settle(&self, now: Timestamp) {
+        let dirty = std::mem::take(&mut *self.0.dirty.lock());
+        if dirty.is_empty() {
+            return;
+        }
+        let mut inner = self.0.inner.write();
+        for name in dirty {
+            let cluster = self.0.clusters.get(&Key::cluster_scoped(&name));
+            inner.set_cluster(&name, cluster, now);
+        }
+        self.publish(inner.version);
+    }
+
+    fn publish(&self, version: u64) {
+        self.0.changed.send_if_modified(|known| std::mem::replace(known, version) != version);
+    }
+}
+
+impl Inner {
+    /// Returns all clusters there are, by name.
+    pub fn clusters(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.cluster.is_some()).map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    pub fn cluster(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name).filter(|entry| entry.cluster.is_some())
+    }
+
+    /// Returns the clusters that left after a version; none if that is no longer known.
+    pub fn gone_after(&self, version: u64) -> Option<Vec<String>> {
+        let is_known = self.gone.len() < GONE_MAX || self.gone.front().is_some_and(|(first, _)| *first <= version);
+        let after = || self.gone.iter().filter(|(at, _)| *at > version);
+        is_known.then(|| after().map(|(_, name)| name.clone()).filter(|name| self.cluster(name).is_none()).collect())
+    }
+
+    fn set_cluster(&mut self, name: &str, cluster: Option<Arc<ManagedCluster>>, now: Timestamp) {
+        let is_there = cluster.is_some();
+        let entry = self.entries.entry(name.to_owned()).or_default();
+        let was_there = entry.cluster.is_some();
+        entry.cluster = cluster;
+        if is_there {
+            self.refresh(name, now);
+            return;
+        }
+        if entry.is_empty() {
+            self.entries.remove(name);
+        }
+        if was_there {
+            self.version += 1;
+            if self.gone.len() == GONE_MAX {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((self.version, name.to_owned()));
+            if self.written.remove(name).is_some() {
+                self.tell(Happened::State(name.to_owned(), None, now));
+            }
+        }
+    }
+
+    /// Takes a record; the cluster is looked at anew by [`Inner::refresh`].
+    fn set_row(&mut self, kind: &Kind, row: &Row, now: Timestamp) {
+        let entry = self.entries.entry(row.cluster.clone()).or_default();
+        let happened = entry.set_row(kind, row, &mut self.images);
+        if self.is_loaded && entry.cluster.is_some() {
+            for what in happened {
+                let row = ActivityRow {
+                    at: what.at.unwrap_or(row.source.observed_at),
+                    received_at: now,
+                    cluster: row.cluster.clone(),
+                    kind: what.kind.to_owned(),
+                    reason: what.reason.to_owned(),
+                    object: what.object,
+                    message: what.message,
+                };
+                self.tell(Happened::Activity(row));
+            }
+        }
+        if self.entries.get(&row.cluster).is_some_and(|entry| entry.cluster.is_none() && entry.is_empty()) {
+            self.entries.remove(&row.cluster);
+        }
+    }
+
+    /// Decides anew what is shown of a cluster.
+    fn refresh(&mut self, name: &str, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let Some(verdict) = entry.refresh(name) else { return };
+        self.version += 1;
+        entry.version = self.version;
+        if !self.is_loaded {
+            return;
+        }
+        let before = self.written.get(name).copied();
+        if before == Some(verdict.state) {
+            return;
+        }
+        self.written.insert(name.to_owned(), verdict.state);
+        self.tell(Happened::State(name.to_owned(), Some((verdict.state, verdict.reason.clone())), now));
+        if let Some(what) = overview::activity::of_state(name, before.unwrap_or_default(), &verdict) {
+            self.tell(Happened::Activity(ActivityRow {
+                at: now,
+                received_at: now,
+                cluster: name.to_owned(),
+                kind: what.kind.to_owned(),
+                reason: what.reason.to_owned(),
+                object: what.object,
+                message: what.message,
+            }));
+        }
+    }
+
+    fn tell(&mut self, happened: Happened) {
+        if self.happened.len() < PENDING_MAX {
+            self.happened.push(happened);
+        } else {
+            self.dropped += 1;
+        }
+    }
+}

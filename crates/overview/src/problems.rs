@@ -1,0 +1,140 @@
+//! Symptoms of all clusters, grouped by cause: fifty stores with one bad image are one problem with one remedy.
+
+use std::collections::BTreeMap;
+
+use api::hub::{Problem, SAMPLE_MAX, Serving};
+use jiff::Timestamp;
+
+use crate::short;
+use crate::symptoms::{Cause, Symptom};
+
+/// Returns the problems behind symptoms, worst and most widespread first. Clusters come in order of their names.
+pub fn group<'a>(symptoms: impl IntoIterator<Item = (&'a str, &'a Symptom)>, now: Timestamp) -> Vec<Problem> {
+    let mut by_cause: BTreeMap<&Cause, (Problem, &Symptom)> = BTreeMap::new();
+    for (cluster, symptom) in symptoms.into_iter().filter(|(_, s)| is_shown(s, now)) {
+        let (problem, _) = by_cause.entry(&symptom.cause).or_insert_with(|| (begin(symptom), symptom));
+        problem.clusters += 1;
+        if problem.sample.len() < SAMPLE_MAX {
+            problem.sample.push(cluster.to_owned());
+        }
+        if symptom.since.is_some() && (problem.since.is_none() || symptom.since < problem.since) {
+            problem.since = symptom.since;
+        }
+        if problem.revision != symptom.revision {
+            problem.revision.clear();
+        }
+        if let Some(serves) = symptom.still_serves {
+            let serving = problem.still_serving.get_or_insert_default();
+            serving.of += 1;
+            serving.yes += u64::from(serves);
+        }
+        // One that does not serve makes the whole problem grave.
+        problem.severity = problem.severity.min(symptom.severity);
+    }
+    let finish = |(mut problem, symptom): (Problem, &Symptom)| {
+        problem.title = title(&problem, symptom);
+        problem.remedy = remedy(&problem, symptom);
+        problem
+    };
+    let mut problems: Vec<Problem> = by_cause.into_values().map(finish).collect();
+    let order = |p: &Problem| (p.severity, std::cmp::Reverse(p.clusters), p.kind.clone(), p.app.clone(), p.id.clone());
+    problems.sort_by_cached_key(order);
+    problems
+}
+
+/// Whether a symptom has lasted long enough to be told.
+pub fn is_shown(symptom: &Symptom, now: Timestamp) -> bool {
+    symptom.shown_from.is_none_or(|from| from <= now)
+}
+
+/// Returns the name of a cause that stays the same between hubs and starts.
+pub fn id(cause: &Cause) -> String {
+    // FNV-1a, 64 bits: a name, not a seal.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in [&cause.kind, &cause.app, &cause.image, &cause.source, &cause.place] {
+        for byte in part.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
+}
+
+fn begin(symptom: &Symptom) -> Problem {
+    let id = id(&symptom.cause);
+    Problem {
+        filter: format!("problem={id}"),
+        id,
+        kind: symptom.cause.kind.clone(),
+        reason: symptom.message.clone(),
+        app: symptom.cause.app.clone(),
+        image: symptom.cause.image.clone(),
+        source: symptom.cause.source.clone(),
+        revision: symptom.revision.clone(),
+        severity: symptom.severity,
+        ..Problem::default()
+    }
+}
+
+fn title(problem: &Problem, symptom: &Symptom) -> String {
+    let place = &symptom.cause.place;
+    let in_place = if place.is_empty() { String::new() } else { format!(" in {place}") };
+    let (app, image) = (&problem.app, &problem.image);
+    let of = |what: &str| if app.is_empty() { what.to_owned() } else { format!("{app}: {what}") };
+    match problem.kind.as_str() {
+        "ImagePullBackOff" | "InvalidImageName" => of(&format!("image {image} cannot be pulled")),
+        "CrashLoop" => of(&format!("{} crashes again and again", if image.is_empty() { &symptom.object } else { image })),
+        "NotReady" => of(&format!("{} is not ready", symptom.object)),
+        "Unschedulable" => of(&format!("no node takes pods of {}", symptom.object)),
+        "OutOfSync" => of("differs from Git and is not synced"),
+        "SyncFailed" => of("the last sync failed"),
+        "RenderFailed" => of("its files do not become objects"),
+        "InvalidSpec" => of("the Application itself is not valid"),
+        "Degraded" => of("is Degraded"),
+        "Offline" => format!("not reached{in_place}"),
+        "Pending" => format!("ask to join{in_place}"),
+        "IdentityConflict" => "two clusters use one name".to_owned(),
+        "ClockSkew" => format!("the clock is wrong{in_place}"),
+        "ReportsLost" => format!("reports were lost{in_place}"),
+        "NodesNotReady" => format!("nodes are not ready{in_place}"),
+        other => of(&format!("{} is stopped by {other}", symptom.object)),
+    }
+}
+
+fn remedy(problem: &Problem, symptom: &Symptom) -> String {
+    let cluster = problem.sample.first().map_or("CLUSTER", String::as_str);
+    let app = &problem.app;
+    let revert = || {
+        let what = if problem.revision.is_empty() { "HEAD" } else { short(&problem.revision) };
+        format!("git revert {what} && git push    # in {}", problem.source)
+    };
+    let workload = workload(&symptom.object);
+    match problem.kind.as_str() {
+        "ImagePullBackOff" | "InvalidImageName" | "CreateContainerConfigError" if !problem.source.is_empty() => revert(),
+        "ImagePullBackOff" | "InvalidImageName" => format!("kubectl rollout undo {workload}    # on {cluster}"),
+        "CrashLoop" => format!("kubectl logs --previous {workload}    # on {cluster}"),
+        "OutOfSync" | "SyncFailed" if problem.clusters == 1 => format!("muster app sync {app} -c {cluster}"),
+        "OutOfSync" | "SyncFailed" => format!("muster app sync {app} --all"),
+        "RenderFailed" if !problem.revision.is_empty() => revert(),
+        "RenderFailed" | "InvalidSpec" | "Degraded" => format!("muster app get {app} -c {cluster}"),
+        "Pending" => format!("muster accept {}", problem.sample.join(" ")),
+        "IdentityConflict" => format!("muster describe cluster {cluster}    # then join the second one under another name"),
+        "ClockSkew" => format!("timedatectl set-ntp true    # on the nodes of {cluster}"),
+        "NodesNotReady" => format!("kubectl get nodes    # on {cluster}"),
+        "Offline" | "ReportsLost" => format!("muster describe cluster {cluster}"),
+        _ if symptom.object.is_empty() => format!("muster describe cluster {cluster}"),
+        _ => format!("kubectl describe {workload}    # on {cluster}"),
+    }
+}
+
+/// Makes kubectl's words of `Deployment shop/web`.
+fn workload(object: &str) -> String {
+    match object.split_once(' ').and_then(|(kind, place)| Some((kind, place.split_once('/')?))) {
+        Some((kind, (namespace, name))) => format!("-n {namespace} {}/{name}", kind.to_lowercase()),
+        None => object.to_owned(),
+    }
+}
+
+/// Returns the sum of what still serves, for a line: `previous version still serving 50/50`.
+pub fn serving(serving: Serving) -> String {
+    format!("previous version still serving {}/{}", serving.yes, serving.of)
+}

@@ -1,0 +1,191 @@
+//! States and problems by tables: the least YAML that makes the point.
+
+use api::hub::State;
+use api::report::{Application, Workload};
+use jiff::Timestamp;
+use overview::{Judged, Link, Seen, Symptom, Trouble, problems, state, symptoms};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Cluster {
+    name: String,
+    region: String,
+    accepted: bool,
+    available: Option<bool>,
+    spoken: bool,
+    conflict: Option<String>,
+    clock: Option<String>,
+    nodes: (u32, u32),
+    lost: u64,
+    apps: Vec<Application>,
+    workloads: Vec<Workload>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        let empty = Vec::new;
+        Self {
+            name: "store-1".into(),
+            region: String::new(),
+            accepted: true,
+            available: Some(true),
+            spoken: true,
+            conflict: None,
+            clock: None,
+            nodes: (1, 1),
+            lost: 0,
+            apps: Vec::new(),
+            workloads: empty(),
+        }
+    }
+}
+
+const NOW: &str = "2026-11-23T11:00:00Z";
+
+fn at(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+fn judged(is_true: bool, message: &str) -> Judged {
+    Judged { is_true, since: at("2026-11-23T10:00:00Z"), reason: String::new(), message: message.to_owned() }
+}
+
+fn with<T>(cluster: &Cluster, then: impl FnOnce(&Seen) -> T) -> T {
+    let link = Link {
+        is_accepted: cluster.accepted,
+        created_at: at("2026-11-23T09:00:00Z"),
+        available: cluster.available.map(|is_true| judged(is_true, if is_true { "" } else { "the lease is old" })),
+        conflict: cluster.conflict.as_deref().map(|text| judged(false, text)),
+        clock: cluster.clock.as_deref().map(|text| judged(false, text)),
+        has_spoken: cluster.spoken,
+    };
+    let troubles: Vec<Trouble> = cluster.workloads.iter().filter_map(symptoms::trouble).collect();
+    then(&Seen {
+        name: &cluster.name,
+        region: &cluster.region,
+        link: &link,
+        apps: &cluster.apps.iter().collect::<Vec<_>>(),
+        troubles: &troubles.iter().collect::<Vec<_>>(),
+        nodes: cluster.nodes.1,
+        nodes_ready: cluster.nodes.0,
+        reports_lost: cluster.lost,
+    })
+}
+
+fn cluster(yaml: &str) -> Cluster {
+    serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"))
+}
+
+#[test]
+fn a_cluster_is_what_its_link_and_its_worst_application_say() {
+    let check = |yaml: &str, expect: (State, State), words: &str| {
+        let verdict = with(&cluster(yaml), state::of);
+        assert_eq!((verdict.state, verdict.app_state), expect, "{yaml}: {}", verdict.reason);
+        assert!(verdict.reason.contains(words), "{yaml}: {}", verdict.reason);
+    };
+    use State::{Degraded, Joining, Offline, Pending, Progressing, Ready, Unknown};
+    let fine = "{namespace: a, name: b, sync: Synced, health: Healthy}";
+    check("accepted: false", (Pending, Unknown), "`muster accept store-1`");
+    check("{available: null}", (Joining, Unknown), "not heard yet");
+    check("{available: false, spoken: false}", (Joining, Unknown), "never been heard");
+    check(&format!("{{available: false, apps: [{fine}]}}"), (Offline, Ready), "the lease is old");
+    check("{conflict: another cluster came}", (Degraded, Unknown), "another cluster came");
+    check("name: x", (Ready, Unknown), "no Applications");
+    check(&format!("apps: [{fine}]"), (Ready, Ready), "all 1 Applications");
+    check("apps: [{sync: Synced, health: Suspended}]", (Ready, Ready), "");
+    check("apps: [{sync: OutOfSync, health: Healthy, operation: Running}]", (Progressing, Progressing), "OutOfSync");
+    check("apps: [{sync: Synced, health: Progressing}]", (Progressing, Progressing), "Progressing");
+    check(&format!("apps: [{fine}, {{namespace: c, name: d, sync: Synced, health: Degraded}}]"), (Degraded, Degraded), "c/d");
+    check("apps: [{sync: OutOfSync, health: Healthy, operation: Failed, message: denied}]", (Degraded, Degraded), "denied");
+    check(
+        "apps: [{sync: Unknown, health: Healthy, condition: ComparisonError, message: no such path}]",
+        (Degraded, Degraded),
+        "no such path",
+    );
+    check("nodes: [1, 3]", (Degraded, Unknown), "2 of 3 nodes");
+    // A bad image does not go away by waiting for the Deployment's deadline.
+    check(
+        "{apps: [{sync: Synced, health: Progressing}], workloads: [{kind: Deployment, name: w, health: Progressing, ready: 1, trouble: {reason: ImagePullBackOff, message: not found}}]}",
+        (Degraded, Progressing),
+        "not found",
+    );
+}
+
+#[test]
+fn failures_are_grouped_by_cause() {
+    let check = |clusters: &[&str], expect: &[&str]| {
+        let all: Vec<(String, Vec<Symptom>)> =
+            clusters.iter().map(|yaml| cluster(yaml)).map(|c| (c.name.clone(), with(&c, symptoms::of))).collect();
+        let found = problems::group(all.iter().flat_map(|(name, list)| list.iter().map(move |s| (name.as_str(), s))), at(NOW).unwrap());
+        let shown: Vec<String> = found
+            .iter()
+            .map(|p| {
+                let serving = p.still_serving.map(|s| format!(" serving {}/{}", s.yes, s.of)).unwrap_or_default();
+                format!("{:?} {} x{}{serving} | {} | {}", p.severity, p.kind, p.clusters, p.title, p.remedy)
+            })
+            .collect();
+        assert_eq!(shown, expect, "{clusters:#?}");
+    };
+    let bad_image = |name: &str, ready: u32| {
+        format!(
+            "{{name: {name}, apps: [{{namespace: edge, name: offers, repo: 'http://git/web.git', path: apps/offers, revision: 0123456789abcdef0123456789abcdef01234567, sync: Synced, health: Progressing}}],
+              workloads: [{{kind: Deployment, namespace: offers, name: api, application: edge/offers, desired: 2, ready: {ready}, health: Progressing, trouble: {{reason: ImagePullBackOff, image: 'offers:9', message: back-off}}}}]}}"
+        )
+    };
+    let revert = "git revert 0123456 && git push    # in http://git/web.git/apps/offers";
+    check(
+        &[&bad_image("a", 2), &bad_image("b", 2)],
+        &[&format!("Warning ImagePullBackOff x2 serving 2/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
+    );
+    check(
+        &[&bad_image("a", 2), &bad_image("b", 0)],
+        &[&format!("Critical ImagePullBackOff x2 serving 1/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
+    );
+    check(
+        &[
+            "{name: a, region: east, available: false, apps: [{sync: OutOfSync, health: Degraded}]}",
+            "{name: b, region: east, available: false}",
+            "{name: c, region: west, available: false}",
+        ],
+        &[
+            "Warning Offline x2 | not reached in east | muster describe cluster a",
+            "Warning Offline x1 | not reached in west | muster describe cluster c",
+        ],
+    );
+    check(&["{name: a, accepted: false}", "{name: b, accepted: false}"], &["Info Pending x2 | ask to join | muster accept a b"]);
+    check(
+        &["{name: a, apps: [{namespace: n, name: x, sync: OutOfSync, health: Healthy, operation: Failed, message: denied}]}"],
+        &["Warning SyncFailed x1 serving 1/1 | n/x: the last sync failed | muster app sync n/x -c a"],
+    );
+    // Between a commit and its sync every cluster is out of sync.
+    check(&["{apps: [{namespace: n, name: x, sync: OutOfSync, syncSince: '2026-11-23T10:59:30Z'}]}"], &[]);
+    check(
+        &["{apps: [{namespace: n, name: x, sync: OutOfSync, syncSince: '2026-11-23T10:50:00Z'}]}"],
+        &["Warning OutOfSync x1 | n/x: differs from Git and is not synced | muster app sync n/x -c store-1"],
+    );
+    check(
+        &[
+            "{workloads: [{kind: Deployment, namespace: s, name: w, health: Degraded, ready: 0, trouble: {reason: CrashLoopBackOff, image: 'w:1'}}]}",
+        ],
+        &["Critical CrashLoop x1 serving 0/1 | w:1 crashes again and again | kubectl logs --previous -n s deployment/w    # on store-1"],
+    );
+    check(
+        &["{clock: 90 s behind, lost: 3, nodes: [0, 1]}"],
+        &[
+            "Warning ClockSkew x1 | the clock is wrong | timedatectl set-ntp true    # on the nodes of store-1",
+            "Warning NodesNotReady x1 | nodes are not ready | kubectl get nodes    # on store-1",
+            "Info ReportsLost x1 | reports were lost | muster describe cluster store-1",
+        ],
+    );
+}
+
+#[test]
+fn a_problem_keeps_its_name_and_says_since_when() {
+    let one = cluster("{name: a, available: false, region: east}");
+    let symptoms = with(&one, symptoms::of);
+    let problem = problems::group([("a", &symptoms[0])], at(NOW).unwrap()).remove(0);
+    assert_eq!(problem.filter, format!("problem={}", problem.id));
+    assert_eq!((problem.since, problem.sample.as_slice()), (at("2026-11-23T10:00:00Z"), ["a".to_owned()].as_slice()));
+    assert_eq!(problem.id, problems::id(&symptoms[0].cause));
+}
