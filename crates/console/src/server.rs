@@ -185,7 +185,9 @@ async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Response<Bo
 }
 
 fn page(status: StatusCode, content: &str) -> Response<Body> {
-    let text = format!("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>muster</title><link rel=\"icon\" href=\"/icon.svg\">{content}</html>");
+    let text = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>muster</title><link rel=\"icon\" href=\"/icon.svg\">{content}</html>"
+    );
     let mut response = Response::new(body::full(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

@@ -25,7 +25,9 @@ impl Case {
         let hub = BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
             let names: Vec<&str> = request.headers().keys().map(http::HeaderName::as_str).collect();
             heard.lock().push(format!("{} {} [{}]", request.method(), request.uri(), names.join(" ")));
-            async move { Ok(Response::builder().header("content-type", "application/json").header("set-cookie", "hub=1").body(body::full("{}"))?) }
+            async move {
+                Ok(Response::builder().header("content-type", "application/json").header("set-cookie", "hub=1").body(body::full("{}"))?)
+            }
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let options = Options { runtime: Runtime::new(Clock::wall()), hub, secret: Some("secret".into()) };
@@ -77,7 +79,9 @@ async fn a_change_needs_our_origin_and_the_word_of_the_session() {
     let (cookie, other) = (case.enter().await, case.enter().await);
     let word = |cookie: String| {
         let case = &case;
-        async move { document(case.ask(Method::GET, "/api/session", &[("cookie", &cookie)]).await).await["csrf"].as_str().expect("text").to_owned() }
+        async move {
+            document(case.ask(Method::GET, "/api/session", &[("cookie", &cookie)]).await).await["csrf"].as_str().expect("text").to_owned()
+        }
     };
     let (ours, theirs) = (word(cookie.clone()).await, word(other).await);
     let path = "/api/k8s/api/v1/namespaces/a";
