@@ -308,6 +308,7 @@ impl Store {
             bootstrap: hub.bootstrap.clone(),
             local: life.server.client(agent_user()),
             connector: self.link.over(hub.connector.clone()),
+            git_link: Some(self.link.to_git()),
             state_dir,
             runtime: life.runtime.clone(),
         });

@@ -61,7 +61,7 @@ pub enum Order {
 
 /// An order and whom it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Request {
     /// Names, ranges as `store-0003..store-0007`, patterns as `store-*`; all of the fleet if none is given.
     #[serde(default)]
@@ -157,7 +157,7 @@ impl Fleet {
     }
 }
 
-fn is_named(wanted: &str, name: &str) -> bool {
+pub(crate) fn is_named(wanted: &str, name: &str) -> bool {
     match wanted.split_once("..") {
         // Names of one length sort as their numbers do.
         Some((first, last)) => name.len() == first.len() && name.len() == last.len() && (first..=last).contains(&name),

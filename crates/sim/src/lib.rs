@@ -18,6 +18,7 @@ pub mod logs;
 pub mod model;
 pub mod snapshot;
 pub mod spec;
+pub mod story;
 pub mod workloads;
 
 pub use cluster::{HubAccess, Store};

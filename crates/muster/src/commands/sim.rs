@@ -1,14 +1,21 @@
 //! `muster sim`: what happens to simulated clusters while the fleet runs.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, anyhow, bail};
+use async_trait::async_trait;
 use clap::{Args, Subcommand};
+use kube::config::Kubeconfig;
+use sim::Example;
 use sim::control::{self, Order, Request, State};
+use sim::story::{Orders, Stage, Story};
+use tunnel::{Connector, TlsConnector};
 
 use super::status::duration;
 use super::table::{or_dash, render};
+use crate::client::Hub;
 use crate::layout::{Layout, Part};
 use crate::process;
 
@@ -43,6 +50,13 @@ enum What {
     },
     /// End clusters and start them again with what they had.
     Reboot(Victims),
+    /// Play a story of the example against the fleet, and say what is not as it tells; without a name, list them.
+    Play {
+        /// As `02`, or `stories/02-promote`.
+        story: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Take an image out of the registry, for pods that start from now on.
     BadImage {
         /// The image, `*` for any text: `*/offers-api:1.8.2`.
@@ -111,6 +125,7 @@ impl Sim {
             }
             What::Skew { chosen, by } => (chosen.chosen(), Order::Skew { by }),
             What::Reboot(chosen) => (chosen.chosen(), Order::Reboot),
+            What::Play { story, at } => return play(&Layout::new(&at.dir), story.as_deref()).await,
             What::BadImage { image, clusters, selector, at, .. } => {
                 (Chosen { clusters, selector, at }, image.map_or(Order::GoodImages, |image| Order::BadImage { image }))
             }
@@ -130,6 +145,46 @@ impl Sim {
             eprintln!("done to {} clusters", states.len());
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn play(layout: &Layout, name: Option<&str>) -> anyhow::Result<ExitCode> {
+    let fleet = layout.existing()?;
+    let example = Example::named(&fleet.example)?;
+    let Some(name) = name else {
+        for (path, text) in example.files("stories/") {
+            println!("{path}  {}", Story::parse(text).map_err(|problem| anyhow!("{path}: {problem}"))?.title);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let story = Story::of(example, name).map_err(|problem| anyhow!(problem))?;
+    let show = Request { clusters: story.clusters.clone(), selector: String::new(), order: Order::Show };
+    control::ask(&layout.orders(), &show).await.context("the fleet lacks clusters of the story")?;
+    // Anew each time: a story that was broken off leaves commits behind that were not pushed.
+    let scratch = layout.dir.join("clones");
+    let _ = std::fs::remove_dir_all(&scratch);
+    let hub = Hub::connect(&layout.kubeconfig())?.client();
+    let stage = Stage::new(example, hub, Arc::new(Running(layout.clone())), fleet.git_url(), layout.repos(), scratch);
+    eprintln!("{}", story.title);
+    let told = stage.play(&story, &|index, words, took| eprintln!("{:>3}  {:>6.1} s  {words}", index + 1, took.as_secs_f64())).await;
+    told.map_err(|problem| anyhow!("{name}: {problem}"))?;
+    eprintln!("as told");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The fleet of a directory, as a story asks it.
+struct Running(Layout);
+
+#[async_trait]
+impl Orders for Running {
+    async fn order(&self, request: &Request) -> Result<(), String> {
+        control::ask(&self.0.orders(), request).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn client(&self, cluster: &str) -> Result<kube::Client, String> {
+        let path = self.0.stores().join(cluster).join("kubeconfig");
+        let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        TlsConnector.connect(&kubeconfig).map(|connection| connection.client).map_err(|error| format!("{cluster}: {error}"))
     }
 }
 
