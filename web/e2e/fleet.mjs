@@ -1,6 +1,6 @@
 // A real fleet for a test: `muster up` in a directory of its own, ended and removed afterwards.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const ROOT = new URL('../../', import.meta.url).pathname;
-const UP_MS = 240_000;
+const UP_MS = 320_000;
 
 export const MUSTER = process.env.MUSTER ?? join(ROOT, 'target/release/muster');
 
@@ -33,21 +33,25 @@ async function freePorts(count) {
   throw new Error('no free ports');
 }
 
+/** Starts a fleet and waits until all is well; `MUSTER_FLEET` names one that runs already, and is left alone. */
 export async function startFleet(stores) {
   const scratch = mkdtempSync(join(tmpdir(), 'muster-console-'));
-  const dir = join(scratch, 'fleet');
-  const port = await freePorts(stores + 8);
+  const running = process.env.MUSTER_FLEET;
+  const dir = running ?? join(scratch, 'fleet');
+  const port = running ? JSON.parse(readFileSync(join(dir, 'fleet.json'), 'utf8')).port : await freePorts(stores + 8);
   const muster = async (...args) => {
     const { stdout } = await run(MUSTER, args, { env: { ...process.env, MUSTER_DIR: dir }, timeout: UP_MS, maxBuffer: 64 << 20 });
     return stdout.trim();
   };
   const end = async () => {
-    await muster('down').catch((error) => console.error(String(error)));
+    if (!running) await muster('down').catch((error) => console.error(String(error)));
     rmSync(scratch, { recursive: true, force: true });
   };
   try {
-    await muster('up', '--detach', '--port', String(port), '--stores', String(stores));
-    await muster('status', '--wait', '--timeout', '200s');
+    if (!running) {
+      await muster('up', '--detach', '--port', String(port), '--stores', String(stores));
+      await muster('status', '--wait', '--timeout', '300s');
+    }
   } catch (error) {
     await end();
     throw error;
