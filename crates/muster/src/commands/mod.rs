@@ -106,3 +106,28 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Part(part) => part.run().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_are_read_as_people_write_them() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+        let check = |line: &str, is_fine: bool| {
+            let parsed = Arguments::try_parse_from(line.split(' ')).map(drop).map_err(|error| error.exit_code());
+            assert_eq!(parsed, if is_fine { Ok(()) } else { Err(2) }, "{line}");
+        };
+        check("muster status --dir D --wait --timeout 60s", true);
+        check("muster token admin --dir D", true);
+        for format in ["table", "wide", "json", "yaml", "name", "csv", "tree"] {
+            check(&format!("muster get clusters -o {format}"), true);
+        }
+        check("muster apps -c store-1 -s east -n edge --sync OutOfSync", true);
+        check("muster app diff edge/web --revision main -c store-1", true);
+        check("muster app diff edge/web", false);
+        check("muster get clusters -o xml", false);
+        check("muster accept", false);
+    }
+}

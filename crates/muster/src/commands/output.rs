@@ -23,7 +23,7 @@ pub enum Format {
 #[derive(Args, Clone, Debug)]
 pub struct Output {
     /// How to write the answer.
-    #[arg(short, long = "output", value_name = "FORMAT", default_value = "table", value_enum)]
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table", value_enum)]
     pub format: Format,
     /// Leave the line of column names out.
     #[arg(long)]
