@@ -5,6 +5,7 @@
 mod agent;
 mod apiserver;
 mod child;
+mod read;
 mod records;
 mod report;
 mod soak;
@@ -19,6 +20,7 @@ const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] 
   agent      memory of the agent with ten workloads (needs the agent built)
   apiserver  creates over TLS, memory (needs wrk)
   store      durable, lazy and in-memory writes, memory per object, opening
+  read       what people wait for when they look at 10,000 clusters
   records    intake of report streams, queries of the read model
   soak       kills the API server under load, --rounds times (3), and looks for what it lost
 
@@ -39,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         "apiserver" => runtime.block_on(apiserver::run(directory.path())),
         "store" => runtime.block_on(store::run(directory.path())),
         "records" => runtime.block_on(records::run(directory.path())),
+        "read" => runtime.block_on(read::run()),
         "soak" => runtime.block_on(soak::run(directory.path(), rounds)),
         _ => bail!("{USAGE}"),
     }

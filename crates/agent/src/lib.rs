@@ -41,6 +41,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What it can do beyond the base protocol.
 pub const CAPABILITIES: &[&str] = &["work", "reports", "notices", "gitops"];
 
+/// Puts something between the agent and Git.
+pub type GitLink = Arc<dyn Fn(Arc<dyn gitops::sources::Source>) -> Arc<dyn gitops::sources::Source> + Send + Sync>;
+
 /// What an agent is started with.
 pub struct AgentOptions {
     pub cluster_name: String,
@@ -51,6 +54,8 @@ pub struct AgentOptions {
     /// The cluster that the agent serves.
     pub local: Client,
     pub connector: Arc<dyn Connector>,
+    /// The way to Git itself, where it is not the machine's own network.
+    pub git_link: Option<GitLink>,
     pub state_dir: StateDir,
     /// All tasks live in it; stopping it stops the agent.
     pub runtime: Runtime,
@@ -63,7 +68,7 @@ pub async fn run(options: AgentOptions) {
         context = begin(&options) => context,
         () = runtime.stopping() => return,
     };
-    start(&context, options.bootstrap, options.labels, options.connector);
+    start(&context, options);
     runtime.stopping().await;
 }
 
@@ -97,25 +102,24 @@ async fn begin(options: &AgentOptions) -> Context {
 }
 
 /// Starts all parts.
-fn start(context: &Context, bootstrap: Kubeconfig, labels: BTreeMap<String, String>, connector: Arc<dyn Connector>) {
+fn start(context: &Context, options: AgentOptions) {
     let runtime = &context.runtime;
-    runtime.spawn("registration", registration::run(context.clone(), bootstrap, labels, connector));
+    runtime.spawn("registration", registration::run(context.clone(), options.bootstrap, options.labels, options.connector));
     runtime.spawn("session", session::run(context.clone()));
     inventory::start(context);
-    start_gitops(context);
+    start_gitops(context, options.git_link);
 }
 
 /// Starts the GitOps engine: commits come from the hub, from Git itself where the hub is away, and from the packs
 /// kept here where both are.
-fn start_gitops(context: &Context) {
+fn start_gitops(context: &Context, git_link: Option<GitLink>) {
     let mirrors =
         context.state_dir.file("git").unwrap_or_else(|| std::env::temp_dir().join(format!("muster-agent-{}", context.cluster_uid)));
     let mut options = git::Options::new(mirrors);
     options.is_file_allowed = false;
-    let sources: Vec<Arc<dyn gitops::sources::Source>> = vec![
-        Arc::new(gitops::sources::HubSource(context.hub.http.clone())),
-        Arc::new(gitops::sources::GitSource(git::Mirrors::new(options))),
-    ];
+    let git: Arc<dyn gitops::sources::Source> = Arc::new(gitops::sources::GitSource(git::Mirrors::new(options)));
+    let git = git_link.map_or(git.clone(), |over| over(git));
+    let sources: Vec<Arc<dyn gitops::sources::Source>> = vec![Arc::new(gitops::sources::HubSource(context.hub.http.clone())), git];
     let source = Arc::new(gitops::sources::Sources(sources));
     let mut options = gitops::Options::new(context.local.clone(), context.runtime.clone(), source);
     options.notices = Some(context.notices.subscribe());

@@ -74,6 +74,7 @@ fn options(arguments: &Arguments, runtime: Runtime) -> anyhow::Result<AgentOptio
         bootstrap,
         local,
         connector: Arc::new(TlsConnector),
+        git_link: None,
         state_dir,
         runtime,
     })

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use api::hub::Page;
+use bytes::Bytes;
 use clap::Args;
 use kube::config::Kubeconfig;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use crate::layout::{Layout, Part};
 use crate::process;
 
 /// The largest page asked of the read model.
-const PAGE: usize = 500;
+const PAGE: usize = 5_000;
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Which hub a command is about.
@@ -64,22 +65,54 @@ impl Hub {
         Ok(Self { connection, kubeconfig: kubeconfig.to_owned(), layout: None })
     }
 
+    /// Returns the text of a kubeconfig of this hub with another credential.
+    pub fn with_token(&self, user: &str, token: &str) -> anyhow::Result<String> {
+        let known = Kubeconfig::read_from(&self.kubeconfig)?;
+        let cluster = known.clusters.first().and_then(|named| named.cluster.clone()).context("the kubeconfig has no cluster")?;
+        let server = cluster.server.clone().context("the kubeconfig's cluster has no server")?;
+        let text = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "hub", "cluster": {"server": server, "certificate-authority-data": cluster.certificate_authority_data}}],
+            "users": [{"name": user, "user": {"token": token}}],
+            "contexts": [{"name": "hub", "context": {"cluster": "hub", "user": user}}],
+            "current-context": "hub",
+        });
+        Ok(apimachinery::yaml::to_string(&text))
+    }
+
     pub fn client(&self) -> kube::Client {
         self.connection.client.clone()
     }
 
     /// Returns a document; a refusal is an error with the hub's words.
     pub async fn get(&self, path: &str, accept: &str) -> anyhow::Result<serde_json::Value> {
+        let bytes = self.ask(path, accept).await?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(&bytes).into_owned())))
+    }
+
+    /// Returns what is at a path, as it is.
+    pub async fn get_bytes(&self, path: &str) -> anyhow::Result<Bytes> {
+        self.ask(path, "*/*").await
+    }
+
+    /// Returns one answer of the hub's endpoints.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let bytes = self.ask(path, "application/json").await?;
+        serde_json::from_slice(&bytes).with_context(|| format!("the hub's answer to {path} is not understood"))
+    }
+
+    async fn ask(&self, path: &str, accept: &str) -> anyhow::Result<Bytes> {
         let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(tunnel::body::empty())?;
         let response = tunnel::send(&self.connection.http, request).await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
         let bytes = tunnel::body::collect(response.into_body(), ANSWER_BYTES_MAX)
             .await
             .map_err(|e| anyhow!("the hub's answer ended early: {e}"))?;
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         if !status.is_success() {
-            let said = value["message"].as_str().or(value.as_str()).unwrap_or("no reason given").to_owned();
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes);
+            let said = value["message"].as_str().unwrap_or(if text.is_empty() { "no reason given" } else { &text });
             if status == http::StatusCode::UNAUTHORIZED {
                 bail!(
                     "the hub does not accept the credential in {}: {said}; it is of another hub, expired or revoked: get a new kubeconfig",
@@ -88,7 +121,7 @@ impl Hub {
             }
             bail!("the hub answered {status}: {said}");
         }
-        Ok(value)
+        Ok(bytes)
     }
 
     /// Says why a hub of this machine does not answer, where that can be known.
@@ -101,12 +134,18 @@ impl Hub {
 
     /// Returns all rows of a read model endpoint, page by page.
     pub async fn rows<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
+        self.rows_of(path, "").await
+    }
+
+    /// Returns all rows that a query filters.
+    pub async fn rows_of<T: DeserializeOwned>(&self, path: &str, filter: &str) -> anyhow::Result<Vec<T>> {
         let mut rows = Vec::new();
         let mut next: Option<String> = None;
         loop {
-            let after = next.map(|token| format!("&continue={}", percent_encode(&token))).unwrap_or_default();
-            let page = self.get(&format!("{path}?limit={PAGE}{after}"), "application/json").await?;
-            let page: Page<T> = serde_json::from_value(page).with_context(|| format!("the hub's answer to {path} is not understood"))?;
+            let limit = PAGE.to_string();
+            let page = query(&[("limit", Some(&limit)), ("continue", next.as_deref())]);
+            let and = if filter.is_empty() { "" } else { "&" };
+            let page: Page<T> = self.read(&format!("{path}?{filter}{and}{page}")).await?;
             rows.extend(page.items);
             next = page.next;
             if next.is_none() {
@@ -114,6 +153,23 @@ impl Hub {
             }
         }
     }
+}
+
+/// Returns a query of the pairs that have a value.
+pub fn query(pairs: &[(&str, Option<&str>)]) -> String {
+    let given = pairs.iter().filter_map(|(name, value)| value.map(|value| format!("{name}={}", percent_encode(value))));
+    given.collect::<Vec<_>>().join("&")
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let mut file = opened.with_context(|| format!("failed to write {}", path.display()))?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", path.display()))
 }
 
 fn not_running(layout: &Layout) -> String {

@@ -149,6 +149,11 @@ impl Layout {
         self.dir.join("stores")
     }
 
+    /// Where the stores take orders.
+    pub fn orders(&self) -> PathBuf {
+        self.dir.join("sim.sock")
+    }
+
     fn fleet_file(&self) -> PathBuf {
         self.dir.join("fleet.json")
     }

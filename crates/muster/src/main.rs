@@ -4,6 +4,7 @@
 //! ends its processes, [`client`] asks its hub. Answers go to standard output, progress and complaints to standard error.
 
 mod client;
+mod code;
 mod commands;
 mod layout;
 mod process;
@@ -22,11 +23,16 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     pki::tls::install_provider();
-    match commands::run(arguments.command).await {
+    let ends_at_interrupt = arguments.command.ends_at_interrupt();
+    let outcome = tokio::select! {
+        outcome = commands::run(arguments.command) => outcome,
+        Ok(()) = tokio::signal::ctrl_c(), if ends_at_interrupt => return ExitCode::from(code::INTERRUPTED),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(code::ERROR)
         }
     }
 }

@@ -78,7 +78,10 @@ pub fn of(seen: &Seen) -> Verdict {
         }
         (State::Progressing, Some(app)) => {
             let since = since_of(app);
-            let text = format!("{}/{} is {} and {} since {}", app.namespace, app.name, app.sync, app.health, clock(since));
+            let text = match (app.sync.as_str(), app.health.as_str()) {
+                ("" | "Unknown", _) => format!("{}/{} is not compared with Git yet", app.namespace, app.name),
+                (sync, health) => format!("{}/{} is {sync} and {health} since {}", app.namespace, app.name, clock(since)),
+            };
             said(State::Progressing, since, text)
         }
         _ => {

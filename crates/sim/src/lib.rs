@@ -5,6 +5,7 @@
 //! obeys them), and the real agent, which sees nothing but an API.
 
 pub mod cluster;
+pub mod control;
 mod cron;
 pub mod driver;
 pub mod example;
@@ -17,6 +18,7 @@ pub mod logs;
 pub mod model;
 pub mod snapshot;
 pub mod spec;
+pub mod story;
 pub mod workloads;
 
 pub use cluster::{HubAccess, Store};

@@ -1,11 +1,13 @@
 //! The way from a simulated cluster to the hub, as good or as bad as ordered.
 //!
-//! A [`Link`] stands between the agent and its connector. Offline, requests fail and open streams break,
+//! A [`Link`] stands between the agent and its connector, and between the agent and Git. Offline, requests fail and open streams break,
 //! both ways; slow, every answer and every piece of a stream takes the latency longer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::gitops::sources::{Failure, Source};
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
@@ -54,6 +56,12 @@ impl Link {
         Arc::new(LinkedConnector { link: self.clone(), connector })
     }
 
+    /// Returns what puts this link between an agent and Git.
+    pub fn to_git(&self) -> agent::GitLink {
+        let link = self.clone();
+        Arc::new(move |source| Arc::new(LinkedGit { link: link.clone(), source }))
+    }
+
     async fn pass(&self) -> Result<(), BoxError> {
         match self.quality() {
             Quality::Online => Ok(()),
@@ -88,6 +96,30 @@ fn carried(link: Link, body: Body) -> impl Stream<Item = Result<Frame<Bytes>, Bo
         let rest = arrived.is_ok().then_some((link, quality, body));
         Some((arrived, rest))
     })
+}
+
+struct LinkedGit {
+    link: Link,
+    source: Arc<dyn Source>,
+}
+
+impl LinkedGit {
+    async fn pass(&self) -> Result<(), Failure> {
+        self.link.pass().await.map_err(|error| Failure { message: error.to_string(), may_pass: true })
+    }
+}
+
+#[async_trait]
+impl Source for LinkedGit {
+    async fn resolve(&self, repo: &str, revision: &str) -> Result<String, Failure> {
+        self.pass().await?;
+        self.source.resolve(repo, revision).await
+    }
+
+    async fn pack(&self, repo: &str, commit: &str, path: &str) -> Result<Bytes, Failure> {
+        self.pass().await?;
+        self.source.pack(repo, commit, path).await
+    }
 }
 
 struct LinkedConnector {

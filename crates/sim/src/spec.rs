@@ -123,11 +123,7 @@ impl StoreSpec {
     }
 
     pub fn skew(&self) -> Option<SignedDuration> {
-        let text = self.clock_skew.as_deref()?;
-        match text.strip_prefix('-') {
-            Some(behind) => faults::duration(behind).map(|d| -d),
-            None => faults::duration(text),
-        }
+        signed_duration(self.clock_skew.as_deref()?)
     }
 
     /// Returns the store's machines; the first is the control plane.
@@ -143,6 +139,14 @@ impl StoreSpec {
                 is_ready: true,
             })
             .collect()
+    }
+}
+
+/// Parses a duration that may be negative.
+pub(crate) fn signed_duration(text: &str) -> Option<SignedDuration> {
+    match text.strip_prefix('-') {
+        Some(behind) => faults::duration(behind).map(|d| -d),
+        None => faults::duration(text),
     }
 }
 

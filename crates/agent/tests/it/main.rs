@@ -85,6 +85,7 @@ pub fn start_agent_by(connector: Arc<dyn Connector>, bootstrap: Kubeconfig, stor
         bootstrap,
         local: store.admin.clone(),
         connector,
+        git_link: None,
         state_dir,
         runtime: runtime.clone(),
     };

@@ -4,5 +4,6 @@ mod endpoints;
 mod git_rights;
 mod joining;
 mod placing;
+mod readmodel;
 mod support;
 mod unacted;

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use api::hub::path;
 use clap::Args;
 use serde_json::Value;
 
-use super::table::render;
-use crate::client::{Hub, Target};
+use super::output::{Format, Output, print_table};
+use super::{apps, problems, status};
+use crate::client::{Hub, Target, query};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -26,9 +28,8 @@ pub struct Get {
     /// Label selector.
     #[arg(short = 'l', long)]
     selector: Option<String>,
-    /// `table`, `wide`, `json`, `yaml` or `name`.
-    #[arg(short, long, default_value = "table", value_parser = ["table", "wide", "json", "yaml", "name"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// A resource as discovery tells of it.
@@ -41,17 +42,40 @@ struct Found {
 impl Get {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let hub = self.target.connect()?;
+        if self.is_shown(&hub).await? {
+            return Ok(ExitCode::SUCCESS);
+        }
         let found = find(&hub, &self.resource).await?;
         let path = self.path(&found)?;
-        let accept = if matches!(self.output.as_str(), "table" | "wide") { TABLE } else { "application/json" };
+        let is_table = matches!(self.output.format, Format::Table | Format::Wide);
+        let accept = if is_table { TABLE } else { "application/json" };
         let answer = hub.get(&path, accept).await?;
-        match self.output.as_str() {
-            "json" => println!("{}", serde_json::to_string_pretty(&answer)?),
-            "yaml" => print!("{}", apimachinery::yaml::to_string(&answer)),
-            "name" => names(&answer).iter().for_each(|name| println!("{}/{name}", found.plural)),
-            _ => self.show(&answer, found.is_namespaced && self.namespace.is_none()),
+        match self.output.format {
+            Format::Json => println!("{}", serde_json::to_string_pretty(&answer)?),
+            Format::Yaml => print!("{}", apimachinery::yaml::to_string(&answer)),
+            Format::Name => names(&answer).iter().for_each(|name| println!("{}/{name}", found.plural)),
+            Format::Csv | Format::Tree => bail!("-o csv and -o tree are for clusters, apps and problems"),
+            Format::Table | Format::Wide => self.show(&answer, found.is_namespaced && self.namespace.is_none()),
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Shows what the hub makes of reports; false for objects of its API.
+    async fn is_shown(&self, hub: &Hub) -> anyhow::Result<bool> {
+        let name = self.name.as_deref();
+        match self.resource.as_str() {
+            "clusters" | "cluster" => {
+                let filter = query(&[("cluster", name), ("labelSelector", self.selector.as_deref())]);
+                status::list(&self.output, &hub.rows_of(path::CLUSTERS, &filter).await?)?;
+            }
+            "apps" | "app" => {
+                let filter = query(&[("namespace", self.namespace.as_deref()), ("name", name), ("sort", Some("name"))]);
+                apps::show(&self.output, &hub.rows_of(path::APPS, &filter).await?)?;
+            }
+            "problems" | "problem" => problems::show(&self.output, &hub.rows_of(path::PROBLEMS, &query(&[("problem", name)])).await?)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn path(&self, found: &Found) -> anyhow::Result<String> {
@@ -71,7 +95,7 @@ impl Get {
     }
 
     fn show(&self, table: &Value, with_namespace: bool) {
-        let is_wide = self.output == "wide";
+        let is_wide = self.output.format == Format::Wide;
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let columns = list(&table["columnDefinitions"]);
         let shown: Vec<usize> = (0..columns.len()).filter(|i| is_wide || columns[*i]["priority"].as_i64().unwrap_or(0) == 0).collect();
@@ -94,7 +118,7 @@ impl Get {
             return;
         }
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
-        println!("{}", render(&header, &rows));
+        print_table(&header, &rows, self.output.no_headers);
     }
 }
 

@@ -160,7 +160,9 @@ async fn serve_stores(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> 
     let access = sim::HubAccess { connector: Arc::new(TlsConnector), bootstrap };
     let options = sim::FleetOptions { dir: Some(layout.stores()), hub: Some(access), first_port: Some(fleet.first_store_port()) };
     let spec = sim::Example::named(&fleet.example)?.fleet(fleet.stores)?;
-    let stores = sim::Fleet::start(runtime, spec, options).await?;
+    let stores = Arc::new(sim::Fleet::start(runtime, spec, options).await?);
+    let orders = layout.orders();
+    sim::control::listen(runtime, stores.clone(), &orders).with_context(|| format!("failed to listen on {}", orders.display()))?;
     asked_to_stop().await?;
     stores.stop().await.map_err(|error| anyhow!(error))
 }

@@ -1,5 +1,6 @@
 //! `muster status`: how the fleet is.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use clap::Args;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::table::{ago, or_dash, render};
+use super::output::{Listing, Output, column, wide};
+use super::table::{ago, or_dash};
 use crate::client::{Hub, Target};
+use crate::code;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -23,6 +26,8 @@ pub struct Status {
     /// How long to wait, as 60s or 5m.
     #[arg(long, default_value = "60s", value_parser = duration)]
     timeout: Duration,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Clusters and their Applications as the hub knows them.
@@ -32,7 +37,7 @@ pub struct Seen {
 }
 
 impl Status {
-    /// Exits 0 when all is well, 1 when not, 2 when it did not become so in time.
+    /// Exits 0 when all is well, 1 when not, 4 when it did not become so in time.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let expected = if self.target.kubeconfig.is_some() { 0 } else { self.target.layout().existing()?.clusters() as usize };
         let hub = self.target.connect()?;
@@ -47,15 +52,20 @@ impl Status {
             let is_over = begun.elapsed() >= self.timeout;
             match (missing, seen) {
                 (None, Ok(seen)) => {
-                    show(&seen);
+                    show(&self.output, &seen)?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 (Some(why), seen) if !self.wait || is_over => {
+                    let is_known = seen.is_ok();
                     if let Ok(seen) = seen {
-                        show(&seen);
+                        show(&self.output, &seen)?;
                     }
                     eprintln!("{why}");
-                    return Ok(ExitCode::from(if self.wait { 2 } else { 1 }));
+                    return Ok(ExitCode::from(match (self.wait, is_known) {
+                        (true, _) => code::TIMEOUT,
+                        (false, true) => code::NO,
+                        (false, false) => code::ERROR,
+                    }));
                 }
                 (Some(why), _) if why != said => {
                     eprintln!("waiting: {why}");
@@ -75,10 +85,12 @@ pub async fn look(hub: &Hub) -> anyhow::Result<Seen> {
 }
 
 /// Returns what is not as it should be, in one line; `expected` is how many clusters there must be at least.
+/// Only what the hub has heard since it started counts: what it knew before may no longer be so.
 pub fn missing(seen: &Seen, expected: usize) -> Option<String> {
     let total = seen.clusters.len().max(expected);
-    let available = seen.clusters.iter().filter(|c| c.available == "True").count();
-    let without_apps = seen.clusters.iter().filter(|c| !seen.apps.iter().any(|a| a.cluster == c.name)).count();
+    let available = seen.clusters.iter().filter(|c| c.available == "True" && c.is_current).count();
+    let with_apps: BTreeSet<&str> = seen.apps.iter().map(|a| a.cluster.as_str()).collect();
+    let without_apps = seen.clusters.iter().filter(|c| !with_apps.contains(c.name.as_str())).count();
     let synced = seen.apps.iter().filter(|a| a.sync == "Synced" && a.is_current).count();
     let healthy = seen.apps.iter().filter(|a| a.health == "Healthy" && a.is_current).count();
     let apps = seen.apps.len() + without_apps + (total - seen.clusters.len());
@@ -86,27 +98,38 @@ pub fn missing(seen: &Seen, expected: usize) -> Option<String> {
     (!is_well).then(|| format!("{available}/{total} clusters Available, {synced}/{apps} Applications Synced, {healthy}/{apps} Healthy"))
 }
 
-fn show(seen: &Seen) {
-    let now = Timestamp::now();
-    let shown = |cluster: &ClusterRow| {
-        vec![
-            cluster.name.clone(),
-            match cluster.available.as_str() {
-                "True" => "Available".into(),
-                "False" => "Unavailable".into(),
-                "" if !cluster.is_accepted => "Pending".into(),
-                _ => "Unknown".into(),
-            },
-            ago(cluster.available_since, now),
-            ago(cluster.last_seen, now),
-            or_dash(&cluster.kubernetes_version),
-            or_dash(&cluster.agent_version),
-            format!("{}/{}", cluster.apps_synced, cluster.apps_count),
-            format!("{}/{}", cluster.apps_healthy, cluster.apps_count),
-        ]
-    };
-    let rows: Vec<Vec<String>> = seen.clusters.iter().map(shown).collect();
-    println!("{}", render(&["CLUSTER", "STATE", "SINCE", "SEEN", "KUBERNETES", "AGENT", "SYNCED", "HEALTHY"], &rows));
+fn show(output: &Output, seen: &Seen) -> anyhow::Result<()> {
+    list(output, &seen.clusters)
+}
+
+/// Writes clusters; what is known from before is marked as old.
+pub fn list(output: &Output, clusters: &[ClusterRow]) -> anyhow::Result<()> {
+    let columns = vec![
+        column("CLUSTER", |c: &ClusterRow| c.name.clone()),
+        column("STATE", |c: &ClusterRow| if c.is_current || c.available != "True" { c.state.to_string() } else { format!("{}?", c.state) }),
+        column("SINCE", |c: &ClusterRow| ago(c.state_since, Timestamp::now())),
+        column("SEEN", |c: &ClusterRow| ago(c.last_seen, Timestamp::now())),
+        column("SET", |c: &ClusterRow| or_dash(&c.set)),
+        column("KUBERNETES", |c: &ClusterRow| or_dash(&c.kubernetes_version)),
+        column("SYNCED", |c: &ClusterRow| format!("{}/{}", c.apps_synced, c.apps_count)),
+        column("HEALTHY", |c: &ClusterRow| format!("{}/{}", c.apps_healthy, c.apps_count)),
+        wide("PROBLEMS", |c: &ClusterRow| c.problems.to_string()),
+        wide("REGION", |c: &ClusterRow| or_dash(&c.region)),
+        wide("NODES", |c: &ClusterRow| format!("{}/{}", c.nodes_ready, c.nodes)),
+        wide("AGENT", |c: &ClusterRow| or_dash(&c.agent_version)),
+        wide("UID", |c: &ClusterRow| or_dash(&c.uid)),
+        wide("REASON", |c: &ClusterRow| c.state_reason.clone()),
+    ];
+    output.list(&Listing {
+        what: "clusters",
+        items: clusters,
+        columns,
+        name: |c| format!("cluster/{}", c.name),
+        branch: |c| {
+            let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+            vec![or(&c.set, "(no set)"), or(&c.region, "(no region)"), format!("{} {}", c.name, c.state)]
+        },
+    })
 }
 
 /// Parses `500ms`, `60s`, `5m` or `1h`.
@@ -127,7 +150,7 @@ mod tests {
     use super::*;
 
     fn cluster(name: &str, available: &str) -> ClusterRow {
-        ClusterRow { name: name.into(), available: available.into(), ..ClusterRow::default() }
+        ClusterRow { name: name.into(), available: available.into(), is_current: available == "True", ..ClusterRow::default() }
     }
 
     fn app(cluster: &str, sync: &str, is_current: bool) -> AppRow {
@@ -144,5 +167,7 @@ mod tests {
         assert!(check(vec![cluster("a", "Unknown")], vec![app("a", "Synced", true)], 1).is_some());
         assert!(check(vec![cluster("a", "True")], vec![app("a", "OutOfSync", true)], 1).is_some());
         assert!(check(vec![cluster("a", "True")], vec![app("a", "Synced", false)], 1).is_some(), "old news");
+        let known_before = ClusterRow { is_current: false, ..cluster("a", "True") };
+        assert!(check(vec![known_before], vec![app("a", "Synced", true)], 1).is_some(), "not heard since the hub started");
     }
 }

@@ -46,7 +46,7 @@ async fn a_fleet_comes_up_follows_git_and_survives_its_hub() {
     .await;
     println!("without hub and Git a deleted Deployment is back and ready after {took:.2?} (must: 10 s)");
     let ran = machine.run(&["apps"]).await;
-    assert!(ran.code == Some(1) && ran.stderr.contains("is not running; `muster up"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("is not running; `muster up"), "{ran:?}");
 
     let sim = machine.pid("sim");
     let resumed = jiff::Timestamp::now();

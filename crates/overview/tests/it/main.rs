@@ -156,13 +156,13 @@ fn failures_are_grouped_by_cause() {
     check(&["{name: a, accepted: false}", "{name: b, accepted: false}"], &["Info Pending x2 | ask to join | muster accept a b"]);
     check(
         &["{name: a, apps: [{namespace: n, name: x, sync: OutOfSync, health: Healthy, operation: Failed, message: denied}]}"],
-        &["Warning SyncFailed x1 serving 1/1 | n/x: the last sync failed | muster app sync n/x -c a"],
+        &["Warning SyncFailed x1 serving 1/1 | n/x: the last sync failed | muster app get n/x -c a"],
     );
     // Between a commit and its sync every cluster is out of sync.
     check(&["{apps: [{namespace: n, name: x, sync: OutOfSync, syncSince: '2026-11-23T10:59:30Z'}]}"], &[]);
     check(
         &["{apps: [{namespace: n, name: x, sync: OutOfSync, syncSince: '2026-11-23T10:50:00Z'}]}"],
-        &["Warning OutOfSync x1 | n/x: differs from Git and is not synced | muster app sync n/x -c store-1"],
+        &["Warning OutOfSync x1 | n/x: differs from Git and is not synced | muster app get n/x -c store-1"],
     );
     check(
         &[

@@ -154,11 +154,7 @@ impl Dice {
     }
 
     fn draw(self, what: &str) -> u64 {
-        let hash = fnv(format!("{}/{}/{what}", self.seed, self.number).as_bytes());
-        // FNV's low bits are poor; these are the last steps of SplitMix64.
-        let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        fnv(format!("{}/{}/{what}", self.seed, self.number).as_bytes())
     }
 }
 

@@ -9,7 +9,7 @@
 //! All of it is data. Nothing here talks to a hub; making repositories is all that touches the disk.
 
 mod generator;
-mod history;
+pub(crate) mod history;
 
 use std::collections::BTreeSet;
 use std::path::Path;

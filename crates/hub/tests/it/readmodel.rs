@@ -1,0 +1,247 @@
+//! What people are shown, over the hub's endpoints.
+
+use api::cluster::ManagedCluster;
+use api::hub::{ActivityRow, AppDetail, AppTree, ClusterDetail, ClusterRow, Fleet, MatrixApp, Page, Problem, State, path};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use records::{Facets, Frame, Intake, Report};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tunnel::Connector;
+
+use crate::endpoints::get;
+use crate::support::{eventually, hub};
+
+async fn make(hub: &hub::Hub, name: &str, set: &str, available: &str) {
+    let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
+    let object = json!({
+        "apiVersion": "cluster.open-cluster-management.io/v1", "kind": "ManagedCluster",
+        "metadata": {
+            "name": name, "annotations": {"muster.dev/cluster-uid": format!("uid-{name}")},
+            "labels": {"cluster.open-cluster-management.io/clusterset": set, "region": "us-east"},
+        },
+        "spec": {"hubAcceptsClient": available != "pending"},
+    });
+    clusters.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    if available != "pending" {
+        let condition = json!({
+            "type": "ManagedClusterConditionAvailable", "status": available, "reason": "Test", "message": "as told",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let status = json!({"status": {"conditions": [condition]}});
+        clusters.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+}
+
+async fn tell(hub: &hub::Hub, cluster: &str, first: u64, told: &[(&str, &str, Value)]) {
+    let frames = told.iter().zip(first..).map(|((kind, key, value), sequence)| {
+        Frame::Report(Report {
+            sequence,
+            kind: (*kind).to_owned(),
+            key: (*key).to_owned(),
+            is_state: true,
+            observed_at: Timestamp::now(),
+            value: serde_json::value::to_raw_value(value).ok(),
+            facets: Facets::new(),
+        })
+    });
+    let intake = Intake {
+        cluster: cluster.to_owned(),
+        cluster_uid: format!("uid-{cluster}"),
+        incarnation: "i".into(),
+        received_at: Timestamp::now(),
+        skew_ms: None,
+        frames: frames.collect(),
+    };
+    hub.records.append(intake).await.unwrap();
+}
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn app(sync: &str, health: &str) -> (&'static str, &'static str, Value) {
+    let value = json!({
+        "namespace": "edge", "name": "web", "repo": "http://git/web.git", "path": "apps/web", "revision": COMMIT, "sync": sync, "health": health,
+    });
+    ("application", "edge/web", value)
+}
+
+fn workload(trouble: bool) -> (&'static str, &'static str, Value) {
+    let mut value = json!({
+        "kind": "Deployment", "namespace": "web", "name": "web", "images": ["shop/web:2"], "digests": {"shop/web:2": "sha256:22"},
+        "desired": 2, "ready": 2, "health": "Healthy", "application": "edge/web",
+    });
+    if trouble {
+        value["health"] = "Progressing".into();
+        value["trouble"] = json!({"reason": "ImagePullBackOff", "message": "not found", "image": "shop/web:2", "pods": 1});
+    }
+    ("workload", "Deployment/web/web", value)
+}
+
+async fn read<T: DeserializeOwned>(connection: &tunnel::Connection, path: &str) -> T {
+    let (status, body) = get(connection, path).await;
+    assert_eq!(status, 200, "{path}: {body:?}");
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}"))
+}
+
+#[tokio::test]
+async fn a_fleet_is_shown_by_state_cause_version_and_time() {
+    let hub = hub().await;
+    for (name, set, available) in [("a", "east", "True"), ("b", "east", "True"), ("c", "west", "Unknown"), ("d", "", "pending")] {
+        make(&hub, name, set, available).await;
+    }
+    let resources =
+        json!({"items": [{"kind": "Deployment", "group": "apps", "namespace": "web", "name": "web", "health": "Healthy", "wave": 1}]});
+    for name in ["a", "b", "c"] {
+        tell(&hub, name, 1, &[app("Synced", "Healthy"), workload(false), ("application-resources", "edge/web", resources.clone())]).await;
+    }
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let states = async || {
+        let page: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
+        page.items.iter().map(|row| (row.name.clone(), row.state)).collect::<Vec<_>>()
+    };
+    let expect = [("a", State::Ready), ("b", State::Ready), ("c", State::Offline), ("d", State::Pending)].map(|(n, s)| (n.to_owned(), s));
+    eventually(|| async {
+        let seen = states().await;
+        if seen == expect { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+
+    // Pages, filters, facets, sorting; each facet without its own filter.
+    let page: Page<ClusterRow> = read(&admin, "/muster/v1/clusters?status=Ready&limit=1&sort=-name").await;
+    assert_eq!((page.items[0].name.as_str(), page.total, page.next.as_deref()), ("b", 2, Some("1")));
+    assert_eq!((page.facets["status"]["Offline"], page.facets["set"]["east"]), (1, 2));
+    assert!(!page.facets["set"].contains_key("west"), "{:?}", page.facets);
+    let page: Page<ClusterRow> =
+        read(&admin, "/muster/v1/clusters?labelSelector=region%3Dus-east,cluster.open-cluster-management.io/clusterset%3Dwest").await;
+    assert_eq!(page.items.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert!(page.items[0].state_reason.contains("not available since 2026-01-01 00:00 UTC: as told"), "{}", page.items[0].state_reason);
+    let (status, body) = get(&admin, "/muster/v1/clusters?format=csv&set=east").await;
+    let csv = String::from_utf8(body.to_vec()).unwrap();
+    assert!(
+        status == 200
+            && csv.starts_with("# muster clusters: 2 rows\r\n# filter: set=east\r\n")
+            && csv.contains("\r\na,east,us-east,Ready,"),
+        "{csv}"
+    );
+    assert_eq!(get(&admin, "/muster/v1/clusters?sort=colour").await.0, 400);
+
+    // A bad image on two clusters is one problem with one remedy.
+    for name in ["a", "b"] {
+        tell(&hub, name, 4, &[app("Synced", "Progressing"), workload(true)]).await;
+    }
+    let problems: Page<Problem> = read(&admin, path::PROBLEMS).await;
+    let bad = problems.items.iter().find(|p| p.kind == "ImagePullBackOff").unwrap_or_else(|| panic!("{problems:#?}"));
+    assert_eq!((bad.clusters, bad.still_serving.map(|s| (s.yes, s.of)), bad.app.as_str()), (2, Some((2, 2)), "edge/web"));
+    assert!(bad.remedy.starts_with("git revert 0123456 "), "{}", bad.remedy);
+    let page: Page<ClusterRow> = read(&admin, &format!("/muster/v1/clusters?{}", bad.filter)).await;
+    assert_eq!(page.total, 2);
+    let fleet: Fleet = read(&admin, path::FLEET).await;
+    assert_eq!((fleet.clusters, fleet.counts["Degraded"], fleet.tiles.len(), fleet.tiles[0].3), (4, 2, 4, State::Degraded));
+    assert!(fleet.current == 0 && fleet.hub.is_some_and(|h| h.info.uid == hub.info.uid), "nobody was heard since the start");
+
+    // Versions and objects.
+    let matrix: Vec<MatrixApp> = read(&admin, path::APPS_MATRIX).await;
+    let version = &matrix[0].versions[0];
+    assert_eq!(
+        (version.version.as_str(), version.digest.as_str(), version.sets["east"].clusters, version.sets["west"].healthy),
+        ("2", "sha256:22", 2, 1)
+    );
+    let detail: AppDetail = read(&admin, &path::app("edge", "web")).await;
+    assert_eq!((detail.rows.total, detail.sources[0].clusters, detail.problems.len()), (3, 3, 1));
+    assert_eq!(get(&admin, &path::app("edge", "none")).await.0, 404);
+    let tree: AppTree = read(&admin, &format!("{}?cluster=a", path::app_tree("edge", "web"))).await;
+    let object = &tree.resources[0];
+    assert_eq!((object.sync.as_str(), object.wave, object.images[0].digest.as_str()), ("Synced", 1, "sha256:22"));
+    assert!(object.message.starts_with("ImagePullBackOff"), "{object:?}");
+
+    // The ribbon, and what happened.
+    let ribbon = eventually(|| async {
+        let detail: ClusterDetail = read(&admin, &path::cluster("a")).await;
+        let states: Vec<State> = detail.history.iter().map(|h| h.state).collect();
+        if states.ends_with(&[State::Ready, State::Degraded]) { Ok(detail) } else { Err(format!("{states:?}")) }
+    })
+    .await;
+    assert_eq!((ribbon.workloads[0].pod_reason.as_str(), ribbon.conditions.is_empty()), ("ImagePullBackOff", false));
+    let activity: Page<ActivityRow> = read(&admin, "/muster/v1/activity?cluster=a&kind=ManagedCluster").await;
+    assert_eq!(activity.items[0].reason, "Degraded", "{activity:#?}");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_viewer_sees_what_it_may_get_and_how_much_is_hidden() {
+    let hub = hub().await;
+    for name in ["a", "b", "c"] {
+        make(&hub, name, "east", "True").await;
+    }
+    let role = json!({
+        "metadata": {"name": "one-store"},
+        "rules": [
+            {"apiGroups": ["cluster.open-cluster-management.io"], "resources": ["managedclusters"], "resourceNames": ["b"], "verbs": ["get"]},
+            {"nonResourceURLs": ["/muster/v1/*"], "verbs": ["get"]},
+        ],
+    });
+    let roles: Api<ClusterRole> = Api::all(hub.client.clone());
+    roles.create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
+    let binding = json!({
+        "metadata": {"name": "one-store"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "one-store"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "clerk"}],
+    });
+    let bindings: Api<ClusterRoleBinding> = Api::all(hub.client.clone());
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+    let ask = async |user: &str, path: &str| {
+        let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+        let body = http_body_util::Full::new(bytes::Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+        let request = http::Request::get(path).header("Impersonate-User", user).body(body).unwrap();
+        let answer = tower::ServiceExt::oneshot(admin.http.clone(), request).await.expect("an answer");
+        (answer.status().as_u16(), answer.into_body().collect().await.expect("a body").to_bytes())
+    };
+    let page = eventually(|| async {
+        let (status, body) = ask("clerk", path::CLUSTERS).await;
+        if status != 200 {
+            return Err(format!("{status} {body:?}"));
+        }
+        Ok(serde_json::from_slice::<Page<ClusterRow>>(&body).unwrap())
+    })
+    .await;
+    assert_eq!((page.items.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), page.hidden), (vec!["b"], 2));
+    assert_eq!(ask("clerk", &path::cluster("b")).await.0, 200);
+    assert_eq!(ask("clerk", &path::cluster("a")).await.0, 404);
+    assert_eq!(ask("nobody", path::CLUSTERS).await.0, 403);
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn changes_come_as_events() {
+    let hub = hub().await;
+    make(&hub, "a", "east", "True").await;
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let body = http_body_util::Full::new(bytes::Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+    let request = http::Request::get(path::CHANGES).body(body).unwrap();
+    let answer = tower::ServiceExt::oneshot(admin.http.clone(), request).await.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut stream = answer.into_body();
+    let mut text = String::new();
+    let mut until = async |what: &str| {
+        let waiting = async {
+            while !text.contains(what) {
+                let frame = stream.frame().await.expect("an open stream").expect("a frame");
+                text.push_str(&String::from_utf8_lossy(&frame.into_data().expect("data")));
+            }
+        };
+        if tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await.is_err() {
+            panic!("{what} did not come: {text}");
+        }
+    };
+    until("event: fleet\ndata: {").await;
+    until("event: rows\ndata: {\"tiles\":[[\"a\",\"east\",\"us-east\"").await;
+    tell(&hub, "a", 1, &[app("Synced", "Degraded")]).await;
+    until("\"us-east\",\"Degraded\"").await;
+    let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
+    clusters.delete("a", &Default::default()).await.unwrap();
+    until("\"gone\":[\"a\"]").await;
+    hub.stop().await;
+}

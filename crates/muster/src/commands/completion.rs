@@ -1,0 +1,20 @@
+//! `muster completion`: what a shell needs to complete command lines.
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+#[derive(Args)]
+pub struct Completion {
+    /// `source <(muster completion bash)` takes it into a running shell.
+    shell: Shell,
+}
+
+impl Completion {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let mut command = super::Arguments::command();
+        clap_complete::generate(self.shell, &mut command, "muster", &mut std::io::stdout());
+        Ok(ExitCode::SUCCESS)
+    }
+}

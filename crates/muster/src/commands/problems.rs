@@ -1,0 +1,64 @@
+//! `muster problems`: what is wrong, by cause, with a remedy to type.
+
+use std::process::ExitCode;
+
+use api::hub::{Problem, path};
+use clap::Args;
+use jiff::Timestamp;
+
+use super::output::{Format, Listing, Output, column, wide};
+use super::table::{ago, or_dash};
+use crate::client::{Target, query};
+
+#[derive(Args)]
+pub struct Problems {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    output: Output,
+    /// Only those of this cluster.
+    #[arg(short, long)]
+    cluster: Option<String>,
+    /// Only those of this cluster set.
+    #[arg(short, long)]
+    set: Option<String>,
+    /// Exit with 1 if there is any.
+    #[arg(long)]
+    check: bool,
+}
+
+impl Problems {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let hub = self.target.connect()?;
+        let filter = query(&[("cluster", self.cluster.as_deref()), ("set", self.set.as_deref())]);
+        let problems: Vec<Problem> = hub.rows_of(path::PROBLEMS, &filter).await?;
+        if problems.is_empty() && matches!(self.output.format, Format::Table | Format::Wide) {
+            eprintln!("no problems");
+        } else {
+            show(&self.output, &problems)?;
+        }
+        Ok(ExitCode::from(if self.check && !problems.is_empty() { crate::code::NO } else { crate::code::OK }))
+    }
+}
+
+pub fn show(output: &Output, problems: &[Problem]) -> anyhow::Result<()> {
+    let columns = vec![
+        column("SEVERITY", |p: &Problem| p.severity.as_str().to_owned()),
+        column("KIND", |p: &Problem| p.kind.clone()),
+        column("CLUSTERS", |p: &Problem| p.clusters.to_string()),
+        column("SINCE", |p: &Problem| ago(p.since, Timestamp::now())),
+        column("PROBLEM", |p: &Problem| p.title.clone()),
+        column("STILL SERVING", |p: &Problem| p.still_serving.map_or("-".into(), |s| format!("{}/{}", s.yes, s.of))),
+        column("REMEDY", |p: &Problem| p.remedy.clone()),
+        wide("WHERE", |p: &Problem| p.sample.join(" ")),
+        wide("SOURCE", |p: &Problem| or_dash(&p.source)),
+        wide("REASON", |p: &Problem| or_dash(&p.reason)),
+    ];
+    output.list(&Listing {
+        what: "problems",
+        items: problems,
+        columns,
+        name: |p| format!("problem/{}", p.id),
+        branch: |p| vec![p.severity.as_str().to_owned(), format!("{} on {} clusters: {}", p.kind, p.clusters, p.title), p.remedy.clone()],
+    })
+}
