@@ -57,8 +57,8 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
         }
       >
         {data.sources.map((source) => (
-          <span key={`${source.repo} ${source.path} ${source.targetRevision}`} className="m-source">
-            <code>{source.repo.replace(/^https?:\/\//, '')}</code> {source.path} at <b>{source.targetRevision}</b> <span className="m-faint">({source.clusters})</span>
+          <span key={`${source.repo} ${source.path} ${source.targetRevision}`} className="m-source" title={source.repo}>
+            {source.repo.split('/').pop()?.replace(/\.git$/, '')}/{source.path} at <b>{source.targetRevision}</b> <span className="m-faint">({source.clusters})</span>
           </span>
         ))}
       </Heading>

@@ -41,7 +41,7 @@ export function AppsPage() {
       ) : (
         <Card isFlush>
           <div className="m-scroll">
-            <table className="pf-v6-c-table pf-m-compact m-matrix" aria-label="Versions by cluster set">
+            <table className="pf-v6-c-table pf-m-compact m-matrix m-spanned" aria-label="Versions by cluster set">
               <thead className="pf-v6-c-table__thead">
                 <tr className="pf-v6-c-table__tr">
                   {['Application', 'Version', 'Commit'].map((title) => (
