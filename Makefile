@@ -1,19 +1,19 @@
 # Thin: the real work is cargo's and xtask's. `make` alone says what there is.
 
-STORES ?= 5
+STORES ?= 50
 PORT ?= 7443
 DIR ?= .muster
 MUSTER = target/release/muster
 
-.PHONY: help build up down status test bench bench-agent soak lint fmt tidy deny kubectls
+.PHONY: help build web up down status test test-web chromium bench bench-agent soak lint fmt tidy deny kubectls
 
 help:
-	@echo "make up [STORES=5] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
+	@echo "make up [STORES=50] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
 	@echo "make down                                      end them and remove the data"
-	@echo "make test                                      every test; make lint: style and layering"
+	@echo "make test                                      every test; make test-web: the console alone; make lint: style and layering"
 	@echo "make bench | bench-agent | soak                measurements, and the long runs"
 
-build:
+build: web
 	cargo build --release --locked -p muster -p muster-agent
 
 up: build
@@ -25,13 +25,41 @@ down: build
 status: build
 	$(MUSTER) status --dir $(DIR)
 
+# The console's pages: built when they changed, and then embedded by crates/console. Cargo alone needs no Node.
+WEB_PAGE = web/dist/site/index.html
+WEB_SOURCES = $(shell find web/src web/public web/scripts -type f) web/index.html web/vite.config.ts web/tsconfig.json web/package.json
+
+web: $(WEB_PAGE)
+
+$(WEB_PAGE): web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --silent
+	touch $@
+
 # One profile for everything, so that nothing is built twice. nextest where it is there: it ends tests that hang.
-test: kubectls
+test: web kubectls
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		MUSTER_KUBECTLS=$(CURDIR)/.dev/kubectl cargo nextest run --release --locked --workspace; \
 	else \
 		MUSTER_KUBECTLS=$(CURDIR)/.dev/kubectl cargo test --release --locked --workspace; \
 	fi
+	$(MAKE) test-web
+
+# The console: its logic, and then every page in Chromium on a real fleet.
+test-web: web chromium $(MUSTER)
+	cd web && npm run --silent test
+	cd web && MUSTER=$(CURDIR)/$(MUSTER) node --test --test-reporter=spec e2e/*.test.mjs
+
+$(MUSTER):
+	$(MAKE) build
+
+# Debian's, where we may install it; the tests say so when it is missing.
+chromium:
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	fi || echo "chromium could not be installed"
 
 # Figures of SPECIFICATION.md. On a quiet machine: they share its cores with what drives them.
 bench:

@@ -22,6 +22,7 @@ mod skew;
 mod state;
 pub mod work;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub const CAPABILITIES: &[&str] = &["work", "reports", "notices", "gitops"];
 /// What an agent is started with.
 pub struct AgentOptions {
     pub cluster_name: String,
+    /// What a new ManagedCluster is labelled with; from then on its labels are the hub's.
+    pub labels: BTreeMap<String, String>,
     /// The way to the hub for a cluster that has not joined.
     pub bootstrap: Kubeconfig,
     /// The cluster that the agent serves.
@@ -60,7 +63,7 @@ pub async fn run(options: AgentOptions) {
         context = begin(&options) => context,
         () = runtime.stopping() => return,
     };
-    start(&context, options.bootstrap, options.connector);
+    start(&context, options.bootstrap, options.labels, options.connector);
     runtime.stopping().await;
 }
 
@@ -94,9 +97,9 @@ async fn begin(options: &AgentOptions) -> Context {
 }
 
 /// Starts all parts.
-fn start(context: &Context, bootstrap: Kubeconfig, connector: Arc<dyn Connector>) {
+fn start(context: &Context, bootstrap: Kubeconfig, labels: BTreeMap<String, String>, connector: Arc<dyn Connector>) {
     let runtime = &context.runtime;
-    runtime.spawn("registration", registration::run(context.clone(), bootstrap, connector));
+    runtime.spawn("registration", registration::run(context.clone(), bootstrap, labels, connector));
     runtime.spawn("session", session::run(context.clone()));
     inventory::start(context);
     start_gitops(context);

@@ -17,6 +17,9 @@ struct Arguments {
     /// Name of this cluster on the hub (its ManagedCluster).
     #[arg(long, env = "MUSTER_CLUSTER_NAME")]
     cluster_name: String,
+    /// Label of the ManagedCluster, as region=us-east, when this agent creates it; from then on labels are the hub's.
+    #[arg(long = "label", value_parser = label)]
+    labels: Vec<(String, String)>,
     /// Kubeconfig that lets a new cluster ask the hub to join.
     #[arg(long, env = "MUSTER_BOOTSTRAP_KUBECONFIG")]
     bootstrap_kubeconfig: PathBuf,
@@ -67,12 +70,18 @@ fn options(arguments: &Arguments, runtime: Runtime) -> anyhow::Result<AgentOptio
     };
     Ok(AgentOptions {
         cluster_name: arguments.cluster_name.clone(),
+        labels: arguments.labels.iter().cloned().collect(),
         bootstrap,
         local,
         connector: Arc::new(TlsConnector),
         state_dir,
         runtime,
     })
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no label such as region=us-east"))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads a kubeconfig; relative paths in it are relative to the file.

@@ -18,9 +18,17 @@ pub struct Layout {
 /// What a fleet was started with; kept so that `muster up` on an existing directory resumes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
-    /// The hub's API; Git is served on the next port, the stores' APIs on those after.
+    /// The hub's API; Git is served on the next port, the console on the one after, the stores' APIs from ten above.
     pub port: u16,
     pub stores: u32,
+    /// What it runs: one of the examples.
+    #[serde(default = "first")]
+    pub example: String,
+}
+
+/// Fleets made before there was another.
+fn first() -> String {
+    "first".into()
 }
 
 /// How far above the hub's port the stores' begin.
@@ -31,14 +39,29 @@ impl Fleet {
         self.port.saturating_add(1)
     }
 
+    pub fn console_port(&self) -> u16 {
+        self.port.saturating_add(2)
+    }
+
     pub fn first_store_port(&self) -> u16 {
         self.port.saturating_add(FIRST_STORE)
     }
 
-    /// One below the first for a fleet without stores.
+    /// One below the first for a fleet without clusters.
     pub fn last_store_port(&self) -> u16 {
-        let stores = u16::try_from(self.stores).unwrap_or(u16::MAX);
-        (self.first_store_port() - 1).saturating_add(stores)
+        let clusters = u16::try_from(self.clusters()).unwrap_or(u16::MAX);
+        (self.first_store_port() - 1).saturating_add(clusters)
+    }
+
+    /// How many clusters there are: the stores, and what the example has beside them.
+    pub fn clusters(&self) -> u32 {
+        let beside = sim::Example::named(&self.example).and_then(sim::Example::generator).map_or(0, |g| g.clusters_beside());
+        self.stores.saturating_add(beside)
+    }
+
+    /// Where the repositories are served.
+    pub fn git_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.git_port())
     }
 }
 
@@ -48,16 +71,18 @@ pub enum Part {
     Git,
     Hub,
     Sim,
+    Console,
 }
 
 impl Part {
-    pub const ALL: [Self; 3] = [Self::Git, Self::Hub, Self::Sim];
+    pub const ALL: [Self; 4] = [Self::Git, Self::Hub, Self::Sim, Self::Console];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Git => "git",
             Self::Hub => "hub",
             Self::Sim => "sim",
+            Self::Console => "console",
         }
     }
 
@@ -67,6 +92,7 @@ impl Part {
             Self::Git => "Git",
             Self::Hub => "the hub",
             Self::Sim => "the stores",
+            Self::Console => "the console",
         }
     }
 }
@@ -121,6 +147,11 @@ impl Layout {
     /// One directory a simulated store.
     pub fn stores(&self) -> PathBuf {
         self.dir.join("stores")
+    }
+
+    /// Where the stores take orders.
+    pub fn orders(&self) -> PathBuf {
+        self.dir.join("sim.sock")
     }
 
     fn fleet_file(&self) -> PathBuf {

@@ -198,7 +198,7 @@ mod tests {
     fn fleet_dir() -> (tempfile::TempDir, Layout) {
         let dir = tempfile::tempdir().expect("a directory");
         let layout = Layout::new(&dir.path().join("fleet"));
-        layout.create(&Fleet { port: 7443, stores: 1 }).expect("made");
+        layout.create(&Fleet { port: 7443, stores: 1, example: "first".into() }).expect("made");
         (dir, layout)
     }
 

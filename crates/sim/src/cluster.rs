@@ -71,46 +71,126 @@ pub enum Error {
     Serve { cluster: String, source: std::io::Error },
 }
 
-/// A running simulated store.
+/// A simulated store; it runs until it is stopped, and can be rebooted.
 pub struct Store {
     spec: StoreSpec,
     options: Options,
+    parent: Runtime,
+    keys: Keys,
+    link: Link,
+    life: Mutex<Life>,
+    /// One reboot at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// Address of the API, if it is served, and the kubeconfig for it.
+    served: Mutex<Option<(SocketAddr, String)>>,
+}
+
+/// What a cluster keeps for good: by them its clients know it again.
+struct Keys {
+    ca: Arc<pki::Authority>,
+    tokens: Arc<pki::token::Signer>,
+}
+
+/// From one boot to the next.
+#[derive(Clone)]
+struct Life {
     runtime: Runtime,
     server: ApiServer,
     objects: Arc<MemoryStore>,
-    link: Link,
     logs: Arc<PodLogs>,
-    /// Address of the API, if it is served, and the kubeconfig for it.
-    served: Mutex<Option<(SocketAddr, String)>>,
+    skew: SignedDuration,
+}
+
+impl Life {
+    async fn begin(
+        parent: &Runtime,
+        spec: &StoreSpec,
+        options: &Options,
+        keys: &Keys,
+        objects: MemoryStore,
+        skew: SignedDuration,
+    ) -> Result<Self, Error> {
+        // Metrics of thousands of clusters are nobody's; each has its own registry.
+        let mut runtime = parent.child();
+        runtime.metrics = Arc::default();
+        if !skew.is_zero() {
+            let clock = runtime.clock.skewed(skew);
+            runtime = runtime.with_clock(clock);
+        }
+        let objects = Arc::new(objects);
+        let logs = Arc::new(PodLogs::new(runtime.clock.clone()));
+        let server = start_server(&runtime, spec, options, keys, objects.clone(), logs.clone()).await?;
+        logs.set_client(Some(server.client(system_user())));
+        Ok(Self { runtime, server, objects, logs, skew })
+    }
+
+    async fn end(&self) {
+        self.logs.set_client(None);
+        self.runtime.stop().await;
+    }
 }
 
 impl Store {
     /// Starts a store, as new or as its directory has it.
     pub async fn start(runtime: &Runtime, spec: StoreSpec, options: Options) -> Result<Self, Error> {
-        // Metrics of thousands of clusters are nobody's; each has its own registry.
-        let mut runtime = runtime.child();
-        runtime.metrics = Arc::default();
-        if let Some(skew) = spec.skew() {
-            let clock = runtime.clock.skewed(skew);
-            runtime = runtime.with_clock(clock);
-        }
-        let objects = Arc::new(match &options.dir {
+        let objects = match &options.dir {
             Some(dir) => snapshot::load(&objects_file(dir))?,
             None => MemoryStore::default(),
-        });
-        let logs = Arc::new(PodLogs::new(runtime.clock.clone()));
-        let server = start_server(&runtime, &spec, &options, objects.clone(), logs.clone()).await?;
-        logs.set_client(Some(server.client(system_user())));
-        let link = Link::new(spec.link);
-        let store = Self { spec, options, runtime, server, objects, link, logs, served: Mutex::new(None) };
-        store.set_up().await?;
-        let driver_options = driver::Options { machines: store.spec.machines(), seed: store.options.seed, events: store.options.events };
-        driver::start(&store.runtime, store.client(), driver_options);
-        // Before the agent tells anyone who this cluster is: a kill must not make it another one.
-        store.save().await?;
-        store.keep_snapshots();
-        store.start_agent()?;
+        };
+        let keys = load_keys(runtime, &spec, options.dir.as_deref());
+        let keys = keys.map_err(|source| Error::Keys { cluster: spec.name.clone(), source })?;
+        let skew = spec.skew().unwrap_or_default();
+        let life = Life::begin(runtime, &spec, &options, &keys, objects, skew).await?;
+        let store = Self {
+            link: Link::new(spec.link),
+            spec,
+            options,
+            parent: runtime.clone(),
+            keys,
+            life: Mutex::new(life),
+            turn: tokio::sync::Mutex::default(),
+            served: Mutex::default(),
+        };
+        store.live().await?;
         Ok(store)
+    }
+
+    /// Ends everything in the cluster and starts it again with what it had.
+    pub async fn reboot(&self) -> Result<(), Error> {
+        self.reboot_with_skew(self.skew()).await
+    }
+
+    /// Reboots with a clock that is so far ahead.
+    pub async fn reboot_with_skew(&self, skew: SignedDuration) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let old = self.life();
+        old.end().await;
+        let objects = snapshot::resumed(&*old.objects)?;
+        let life = Life::begin(&self.parent, &self.spec, &self.options, &self.keys, objects, skew).await?;
+        *self.life.lock() = life;
+        self.live().await?;
+        let address = self.served.lock().as_ref().map(|(address, _)| *address);
+        if let Some(address) = address {
+            let listener = TcpListener::bind(address).await.map_err(|source| Error::Serve { cluster: self.spec.name.clone(), source })?;
+            self.serve(listener).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts what lives in the cluster.
+    async fn live(&self) -> Result<(), Error> {
+        self.set_up().await?;
+        let life = self.life();
+        let options = driver::Options { machines: self.spec.machines(), seed: self.options.seed, events: self.options.events };
+        driver::start(&life.runtime, self.client(), options);
+        // Before the agent tells anyone who this cluster is: a kill must not make it another one.
+        self.save().await?;
+        self.keep_snapshots(&life);
+        self.start_agent(&life)
+    }
+
+    fn life(&self) -> Life {
+        self.life.lock().clone()
     }
 
     pub fn spec(&self) -> &StoreSpec {
@@ -119,11 +199,16 @@ impl Store {
 
     /// Returns a client that may do everything in the cluster.
     pub fn client(&self) -> kube::Client {
-        self.server.client(system_user())
+        self.life.lock().server.client(system_user())
     }
 
-    pub fn server(&self) -> &ApiServer {
-        &self.server
+    pub fn server(&self) -> ApiServer {
+        self.life.lock().server.clone()
+    }
+
+    /// Returns how far the clock is ahead.
+    pub fn skew(&self) -> SignedDuration {
+        self.life.lock().skew
     }
 
     pub fn link(&self) -> Quality {
@@ -133,6 +218,13 @@ impl Store {
     /// Makes the way to the hub better or worse.
     pub fn set_link(&self, quality: Quality) {
         self.link.set(quality);
+    }
+
+    /// Returns the cluster's rules for faults.
+    pub async fn faults(&self) -> Result<std::collections::BTreeMap<String, String>, Error> {
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client(), faults::CONFIG_MAP_NAMESPACE);
+        let found = config_maps.get_opt(faults::CONFIG_MAP).await.map_err(|source| self.failed(source))?;
+        Ok(found.and_then(|object| object.data).unwrap_or_default())
     }
 
     /// Replaces the cluster's rules for faults.
@@ -158,13 +250,14 @@ impl Store {
     pub async fn serve(&self, listener: TcpListener) -> Result<String, Error> {
         let cluster = || self.spec.name.clone();
         let keys = |source| Error::Keys { cluster: cluster(), source };
-        let now = self.runtime.clock.now();
+        let Life { runtime, server, .. } = self.life();
+        let now = runtime.clock.now();
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), "kubernetes.default.svc".to_owned()];
-        let issued = self.server.ca().sign_server(&names, now, CERTIFICATE_VALIDITY).map_err(keys)?;
-        let tls = pki::tls::server_config(&issued, self.server.ca()).map_err(keys)?;
-        let address = self.server.serve(listener, tls).map_err(|source| Error::Serve { cluster: cluster(), source })?;
-        let admin = self.server.ca().sign_client("admin", &["system:masters"], now, CERTIFICATE_VALIDITY).map_err(keys)?;
-        let kubeconfig = kubeconfig(&self.spec.name, address, self.server.ca(), &admin);
+        let issued = server.ca().sign_server(&names, now, CERTIFICATE_VALIDITY).map_err(keys)?;
+        let tls = pki::tls::server_config(&issued, server.ca()).map_err(keys)?;
+        let address = server.serve(listener, tls).map_err(|source| Error::Serve { cluster: cluster(), source })?;
+        let admin = server.ca().sign_client("admin", &["system:masters"], now, CERTIFICATE_VALIDITY).map_err(keys)?;
+        let kubeconfig = kubeconfig(&self.spec.name, address, server.ca(), &admin);
         if let Some(dir) = &self.options.dir {
             write_secret(&dir.join("kubeconfig"), &kubeconfig).map_err(|source| Error::Serve { cluster: cluster(), source })?;
         }
@@ -179,10 +272,10 @@ impl Store {
 
     /// Ends everything in the cluster and writes its last snapshot.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.logs.set_client(None);
-        self.runtime.stop().await;
+        let life = self.life();
+        life.end().await;
         if let Some(dir) = &self.options.dir {
-            snapshot::save(&*self.objects, &objects_file(dir))?;
+            snapshot::save(&*life.objects, &objects_file(dir))?;
         }
         Ok(())
     }
@@ -201,7 +294,7 @@ impl Store {
     }
 
     /// Starts the real agent. It gets what it would get in a store: the cluster, and a way to the hub.
-    fn start_agent(&self) -> Result<(), Error> {
+    fn start_agent(&self, life: &Life) -> Result<(), Error> {
         let Some(hub) = &self.options.hub else { return Ok(()) };
         let state_dir = match &self.options.dir {
             Some(dir) => {
@@ -211,21 +304,21 @@ impl Store {
         };
         let agent = agent::run(agent::AgentOptions {
             cluster_name: self.spec.name.clone(),
+            labels: self.spec.labels.clone(),
             bootstrap: hub.bootstrap.clone(),
-            local: self.server.client(agent_user()),
+            local: life.server.client(agent_user()),
             connector: self.link.over(hub.connector.clone()),
             state_dir,
-            runtime: self.runtime.clone(),
+            runtime: life.runtime.clone(),
         });
-        self.runtime.spawn("agent", agent);
+        life.runtime.spawn("agent", agent);
         Ok(())
     }
 
-    /// Writes a snapshot now and then, if something but leases changed.
     /// Writes a snapshot, where there is a directory.
     async fn save(&self) -> Result<(), Error> {
         let Some(dir) = &self.options.dir else { return Ok(()) };
-        let (objects, path) = (self.objects.clone(), objects_file(dir));
+        let (objects, path) = (self.life().objects, objects_file(dir));
         match tokio::task::spawn_blocking(move || snapshot::save(&*objects, &path)).await {
             Ok(saved) => Ok(saved.map(drop)?),
             // Only at shutdown: the runtime takes no more work.
@@ -233,19 +326,20 @@ impl Store {
         }
     }
 
-    fn keep_snapshots(&self) {
+    /// Writes a snapshot now and then, if something but leases changed.
+    fn keep_snapshots(&self, life: &Life) {
         let Some(dir) = self.options.dir.clone() else { return };
         let changed = Arc::new(AtomicBool::new(true));
         let noted = changed.clone();
-        self.objects.subscribe(Box::new(move |events| {
+        life.objects.subscribe(Box::new(move |events| {
             if events.iter().any(|event| !event.entry.key.contains("/leases/")) {
                 noted.store(true, Ordering::Relaxed);
             }
         }));
-        let (objects, turns) = (self.objects.clone(), self.options.disk_turns.clone());
+        let (objects, turns) = (life.objects.clone(), self.options.disk_turns.clone());
         let path = objects_file(&dir);
         let cluster = self.spec.name.clone();
-        self.runtime.spawn("snapshots", async move {
+        life.runtime.spawn("snapshots", async move {
             loop {
                 tokio::time::sleep(SNAPSHOT_EVERY).await;
                 if !changed.swap(false, Ordering::Relaxed) {
@@ -288,16 +382,15 @@ async fn start_server(
     runtime: &Runtime,
     spec: &StoreSpec,
     options: &Options,
+    keys: &Keys,
     objects: Arc<MemoryStore>,
     logs: Arc<PodLogs>,
 ) -> Result<ApiServer, Error> {
-    let keys = |source| Error::Keys { cluster: spec.name.clone(), source };
-    let (ca, tokens) = load_keys(runtime, spec, options.dir.as_deref()).map_err(keys)?;
     let server = ApiServer::new(apiserver::Options {
         store: objects,
         runtime: runtime.clone(),
-        ca: Arc::new(ca),
-        tokens: Arc::new(tokens),
+        ca: keys.ca.clone(),
+        tokens: keys.tokens.clone(),
         static_tokens: Vec::new(),
         admission: Vec::new(),
         routes: Vec::new(),
@@ -313,9 +406,12 @@ async fn start_server(
 const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// Reads the cluster's keys, or makes them.
-fn load_keys(runtime: &Runtime, spec: &StoreSpec, dir: Option<&Path>) -> Result<(pki::Authority, pki::token::Signer), pki::Error> {
+fn load_keys(runtime: &Runtime, spec: &StoreSpec, dir: Option<&Path>) -> Result<Keys, pki::Error> {
     let create = || pki::Authority::create(&format!("{}-ca", spec.name), runtime.clock.now(), CA_VALIDITY);
-    let Some(dir) = dir else { return Ok((create()?, pki::token::Signer::new(ISSUER, &pki::Key::generate()?)?)) };
+    let Some(dir) = dir else {
+        let tokens = pki::token::Signer::new(ISSUER, &pki::Key::generate()?)?;
+        return Ok(Keys { ca: Arc::new(create()?), tokens: Arc::new(tokens) });
+    };
     let (certificate, key) = (dir.join("ca.crt"), dir.join("ca.key"));
     let ca = if certificate.exists() && key.exists() {
         pki::Authority::load(&certificate, &key)?
@@ -324,7 +420,8 @@ fn load_keys(runtime: &Runtime, spec: &StoreSpec, dir: Option<&Path>) -> Result<
         ca.save(&certificate, &key)?;
         ca
     };
-    Ok((ca, pki::token::Signer::load_or_create(ISSUER, &dir.join("service-account.key"))?))
+    let tokens = pki::token::Signer::load_or_create(ISSUER, &dir.join("service-account.key"))?;
+    Ok(Keys { ca: Arc::new(ca), tokens: Arc::new(tokens) })
 }
 
 fn kubeconfig(name: &str, address: SocketAddr, ca: &pki::Authority, admin: &pki::Issued) -> String {

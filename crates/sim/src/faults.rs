@@ -164,7 +164,7 @@ fn has_bad_tag(image: &str) -> bool {
 }
 
 /// Matches `*` (any text) and `?` (one character).
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {

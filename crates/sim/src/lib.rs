@@ -5,13 +5,14 @@
 //! obeys them), and the real agent, which sees nothing but an API.
 
 pub mod cluster;
+pub mod control;
 mod cron;
 pub mod driver;
+pub mod example;
 pub mod faults;
 pub mod fleet;
 pub mod kind;
 mod kubelet;
-pub mod labels;
 pub mod link;
 pub mod logs;
 pub mod model;
@@ -20,5 +21,6 @@ pub mod spec;
 pub mod workloads;
 
 pub use cluster::{HubAccess, Store};
+pub use example::Example;
 pub use fleet::{Fleet, FleetOptions};
 pub use spec::{FleetSpec, StoreSpec};

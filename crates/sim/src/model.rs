@@ -336,6 +336,13 @@ slim!(ServiceSpec {
 slim!(ServicePort { name: Option<String>, protocol: Option<String>, port: i64, target_port: Option<IntOrPercent>, node_port: i64 });
 slim!(EndpointSlice { metadata: Meta, endpoints: Json, ports: Json });
 
+slim!(Ingress { metadata: Meta, spec: IngressSpec, status: Json });
+slim!(IngressSpec { ingress_class_name: Option<String> });
+
+slim!(HorizontalPodAutoscaler { metadata: Meta, spec: AutoscalerSpec, status: Json });
+slim!(AutoscalerSpec { min_replicas: Option<i64>, max_replicas: i64, scale_target_ref: ScaleTarget });
+slim!(ScaleTarget { kind: String, name: String });
+
 slim!(PersistentVolumeClaim { metadata: Meta, spec: ClaimSpec, status: Json });
 slim!(ClaimSpec { volume_name: String, storage_class_name: Option<String>, access_modes: Vec<String>, resources: Json });
 

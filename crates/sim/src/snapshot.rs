@@ -28,6 +28,8 @@ pub enum Error {
     Write { path: String, source: std::io::Error },
     #[error("failed to read the cluster's snapshot {path}: {reason}; remove the file to start the cluster empty")]
     Read { path: String, reason: String },
+    #[error("failed to restart the cluster with what it had: {reason}")]
+    Resume { reason: String },
 }
 
 /// Writes all entries of a store; the file is whole at any time. Returns the revision it shows.
@@ -75,6 +77,13 @@ pub fn load(path: &Path) -> Result<MemoryStore, Error> {
     }
     let (entries, revision) = read_entries(&mut DeflateDecoder::new(file)).map_err(|e| failed(e.to_string()))?;
     MemoryStore::resume(Retention::small(), entries, revision + REVISIONS_SKIPPED).map_err(|e| failed(e.to_string()))
+}
+
+/// Returns a store that goes on from what another holds, as after a restart.
+pub fn resumed(store: &dyn Store) -> Result<MemoryStore, Error> {
+    let failed = |reason: String| Error::Resume { reason };
+    let page = store.range(Range::default()).map_err(|e| failed(e.to_string()))?;
+    MemoryStore::resume(Retention::small(), page.entries, page.revision + REVISIONS_SKIPPED).map_err(|e| failed(e.to_string()))
 }
 
 fn read_entries(from: &mut impl Read) -> std::io::Result<(Vec<Entry>, Revision)> {

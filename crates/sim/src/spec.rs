@@ -56,7 +56,7 @@ fn one() -> u32 {
     1
 }
 
-fn version() -> String {
+pub(crate) fn version() -> String {
     "v1.33.1".to_owned()
 }
 
@@ -81,7 +81,8 @@ impl FleetSpec {
         Self { seed: 1, stores: (1..=count).map(|n| StoreSpec::named(format!("store-{n:04}"))).collect() }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Says what no fleet may have.
+    pub fn check(&self) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for (index, store) in self.stores.iter().enumerate() {
             let invalid = |field: &str, problem: String| Error::Invalid { path: format!("stores[{index}].{field}"), problem };
@@ -122,11 +123,7 @@ impl StoreSpec {
     }
 
     pub fn skew(&self) -> Option<SignedDuration> {
-        let text = self.clock_skew.as_deref()?;
-        match text.strip_prefix('-') {
-            Some(behind) => faults::duration(behind).map(|d| -d),
-            None => faults::duration(text),
-        }
+        signed_duration(self.clock_skew.as_deref()?)
     }
 
     /// Returns the store's machines; the first is the control plane.
@@ -142,6 +139,14 @@ impl StoreSpec {
                 is_ready: true,
             })
             .collect()
+    }
+}
+
+/// Parses a duration that may be negative.
+pub(crate) fn signed_duration(text: &str) -> Option<SignedDuration> {
+    match text.strip_prefix('-') {
+        Some(behind) => faults::duration(behind).map(|d| -d),
+        None => faults::duration(text),
     }
 }
 

@@ -29,8 +29,6 @@ impl Fleet {
         let runtime = Runtime::new(Clock::virtual_from(crate::epoch()));
         let hub = Hub::start(&runtime).await;
         let options = FleetOptions { hub: Some(hub.access()), ..FleetOptions::default() };
-        let labelled = (hub.client(), spec.clone());
-        runtime.spawn("labels", async move { sim::labels::put_on_hub(labelled.0, &labelled.1).await });
         let stores = sim::Fleet::start(&runtime, spec, options).await.expect("the stores start");
         Self { hub, stores, runtime }
     }

@@ -18,6 +18,7 @@ mod pending;
 mod quantity;
 mod status;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,12 +62,13 @@ pub(crate) async fn joined_hub(local: &Client) -> Result<Option<String>, Error> 
 }
 
 /// Joins, and keeps the credential good for as long as the runtime lives.
-pub(crate) async fn run(context: Context, bootstrap: Kubeconfig, connector: Arc<dyn Connector>) {
+pub(crate) async fn run(context: Context, bootstrap: Kubeconfig, labels: BTreeMap<String, String>, connector: Arc<dyn Connector>) {
     let mut registration = Registration {
         threshold: between(0.2, 0.25),
         unanswered: BackOff::new(VERIFY_FIRST, VERIFY_MOST),
         context,
         bootstrap,
+        labels,
         connector,
         in_use: None,
         rejected: None,
@@ -90,6 +92,7 @@ pub(crate) async fn run(context: Context, bootstrap: Kubeconfig, connector: Arc<
 struct Registration {
     context: Context,
     bootstrap: Kubeconfig,
+    labels: BTreeMap<String, String>,
     connector: Arc<dyn Connector>,
     /// Share of a certificate's life at which the next one is asked for.
     threshold: f64,
@@ -186,6 +189,7 @@ impl Registration {
         }
         let mut cluster = ManagedCluster::new(name, api::cluster::ManagedClusterSpec::default());
         let annotation = format!("{}muster-version", annotation::AGENT_PREFIX);
+        cluster.metadata.labels = (!self.labels.is_empty()).then(|| self.labels.clone());
         cluster.metadata.annotations = Some([(annotation, crate::VERSION.to_owned())].into());
         match clusters.create(&PostParams::default(), &cluster).await {
             Ok(_) => Ok(()),

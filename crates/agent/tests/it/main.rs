@@ -81,6 +81,7 @@ pub fn start_agent_by(connector: Arc<dyn Connector>, bootstrap: Kubeconfig, stor
     let runtime = store.runtime.child();
     let options = AgentOptions {
         cluster_name: CLUSTER.into(),
+        labels: Default::default(),
         bootstrap,
         local: store.admin.clone(),
         connector,

@@ -36,9 +36,9 @@ impl Down {
     }
 }
 
-/// Ends processes of a fleet, stores first: what they have to report, the hub still takes.
+/// Ends processes of a fleet, the console first, then the stores: what they have to report, the hub still takes.
 pub fn stop(turn: &process::Turn, layout: &Layout, parts: &[Part]) -> anyhow::Result<()> {
-    for part in [Part::Sim, Part::Hub, Part::Git].into_iter().filter(|part| parts.contains(part)) {
+    for part in [Part::Console, Part::Sim, Part::Hub, Part::Git].into_iter().filter(|part| parts.contains(part)) {
         if process::stop(turn, layout, part)? {
             eprintln!("stopped {}", part.title());
         }

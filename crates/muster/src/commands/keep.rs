@@ -119,9 +119,10 @@ async fn look(layout: &Layout, fleet: &Fleet, hub: &Hub, log: &str, part: Part, 
 async fn answers(fleet: &Fleet, hub: &Hub, part: Part) -> bool {
     let port = match part {
         Part::Hub => return tokio::time::timeout(LOOK_EVERY, hub.get("/readyz", "*/*")).await.is_ok_and(|answer| answer.is_ok()),
-        Part::Sim if fleet.stores == 0 => return true,
+        Part::Sim if fleet.clusters() == 0 => return true,
         Part::Sim => fleet.first_store_port(),
         Part::Git => fleet.git_port(),
+        Part::Console => fleet.console_port(),
     };
     tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok()
 }

@@ -4,6 +4,7 @@ mod app;
 mod apps;
 mod cluster;
 mod completion;
+mod console;
 mod describe;
 mod down;
 mod get;
@@ -12,6 +13,7 @@ mod kubeconfig;
 mod output;
 mod part;
 mod problems;
+mod sim;
 mod start;
 mod status;
 mod table;
@@ -64,6 +66,10 @@ pub enum Command {
     Version(version::Version),
     /// Print a completion script for a shell.
     Completion(completion::Completion),
+    /// Take simulated clusters offline, slow them, skew their clocks, reboot them, take images away.
+    Sim(sim::Sim),
+    /// Print a link that opens the web console.
+    Console(console::Open),
     /// Print a bearer token.
     Token(token::Token),
     /// One process of a fleet; started by `up`.
@@ -95,6 +101,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Version(version) => version.run().await,
         Command::Completion(completion) => completion.run(),
         Command::Token(token) => token.run().await,
+        Command::Sim(sim) => sim.run().await,
+        Command::Console(open) => open.run().await,
         Command::Part(part) => part.run().await,
     }
 }

@@ -37,6 +37,7 @@ enum PartCommand {
     Git(Dir),
     Hub(Dir),
     Sim(Dir),
+    Console(Dir),
 }
 
 #[derive(Args)]
@@ -52,6 +53,7 @@ impl Run {
             PartCommand::Git(at) => serve_git(&runtime, &Layout::new(&at.dir)).await?,
             PartCommand::Hub(at) => serve_hub(&runtime, &Layout::new(&at.dir)).await?,
             PartCommand::Sim(at) => serve_stores(&runtime, &Layout::new(&at.dir)).await?,
+            PartCommand::Console(at) => super::console::serve_part(&runtime, &Layout::new(&at.dir)).await?,
         }
         runtime.stop().await;
         Ok(ExitCode::SUCCESS)
@@ -59,7 +61,7 @@ impl Run {
 }
 
 /// Waits until somebody asks this process to end.
-async fn asked_to_stop() -> anyhow::Result<()> {
+pub(super) async fn asked_to_stop() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}
@@ -157,7 +159,10 @@ async fn serve_stores(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()> 
     let bootstrap = Kubeconfig::read_from(layout.bootstrap()).context("failed to read the bootstrap kubeconfig: is the hub up?")?;
     let access = sim::HubAccess { connector: Arc::new(TlsConnector), bootstrap };
     let options = sim::FleetOptions { dir: Some(layout.stores()), hub: Some(access), first_port: Some(fleet.first_store_port()) };
-    let stores = sim::Fleet::start(runtime, sim::FleetSpec::plain(fleet.stores), options).await?;
+    let spec = sim::Example::named(&fleet.example)?.fleet(fleet.stores)?;
+    let stores = Arc::new(sim::Fleet::start(runtime, spec, options).await?);
+    let orders = layout.orders();
+    sim::control::listen(runtime, stores.clone(), &orders).with_context(|| format!("failed to listen on {}", orders.display()))?;
     asked_to_stop().await?;
     stores.stop().await.map_err(|error| anyhow!(error))
 }

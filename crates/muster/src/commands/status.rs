@@ -39,7 +39,7 @@ pub struct Seen {
 impl Status {
     /// Exits 0 when all is well, 1 when not, 4 when it did not become so in time.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let expected = if self.target.kubeconfig.is_some() { 0 } else { self.target.layout().existing()?.stores as usize };
+        let expected = if self.target.kubeconfig.is_some() { 0 } else { self.target.layout().existing()?.clusters() as usize };
         let hub = self.target.connect()?;
         let begun = Instant::now();
         let mut said = String::new();

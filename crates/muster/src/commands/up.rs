@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
+use sim::Example;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::keep::{self, Ended};
-use super::{down, start, status};
+use super::{console, down, start, status};
 use crate::client::Hub;
 use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
 use crate::process::{self, Turn};
@@ -29,9 +30,13 @@ pub struct Up {
     /// Port of the hub's API on 127.0.0.1; Git is on the next, the stores' APIs from ten above. [default: 7443]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: Option<u16>,
-    /// How many stores to simulate. [default: 5]
+    /// How many stores to simulate. [default: the example's: 50 of the retailer's]
     #[arg(long)]
     stores: Option<u32>,
+    /// What the fleet runs: `retail` (stores and five clusters in the cloud) or `first` (stores with one application).
+    /// [default: retail]
+    #[arg(long)]
+    example: Option<String>,
     /// Start in the background and return when the hub is ready.
     #[arg(long)]
     detach: bool,
@@ -62,8 +67,12 @@ impl Up {
         }
         drop(turn);
         println!("hub:    https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
-        println!("git:    {}", fleet.repo_url());
-        println!("stores: {} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
+        let repositories: Vec<&str> = Example::named(&fleet.example)?.repositories().into_iter().collect();
+        println!("git:    {}/NAME.git: {}", fleet.git_url(), repositories.join(", "));
+        let beside = fleet.clusters() - fleet.stores;
+        let others = if beside > 0 { format!(" and {beside} other clusters") } else { String::new() };
+        println!("stores: {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
+        println!("console: {}", console::link(&layout, &fleet).await?);
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
@@ -88,15 +97,28 @@ impl Up {
     /// Returns the fleet of the directory, changed as asked.
     fn fleet(&self, layout: &Layout, known: Option<Fleet>) -> anyhow::Result<Fleet> {
         let dir = layout.dir.display();
+        let asked = self.example.as_deref().or(known.as_ref().map(|f| f.example.as_str())).unwrap_or("retail");
+        let example = Example::named(asked).context("--example")?;
+        let generator = example.generator()?;
         let fleet = Fleet {
             port: self.port.or(known.as_ref().map(|f| f.port)).unwrap_or(7443),
-            stores: self.stores.or(known.as_ref().map(|f| f.stores)).unwrap_or(5),
+            stores: self.stores.or(known.as_ref().map(|f| f.stores)).unwrap_or(generator.stores_default()),
+            example: example.name().to_owned(),
         };
+        if fleet.stores > generator.stores_max() {
+            bail!("--stores: the example {asked} has {} stores at most", generator.stores_max());
+        }
         if let Some(known) = &known {
             if known.port != fleet.port {
                 bail!(
                     "--port: the clusters of the fleet in {dir} know their hub on port {}: leave --port out, or begin anew after `muster down --dir {dir}`",
                     known.port
+                );
+            }
+            if known.example != fleet.example {
+                bail!(
+                    "--example: the fleet in {dir} runs {}: leave --example out, or begin anew after `muster down --dir {dir}`",
+                    known.example
                 );
             }
             if known.stores > fleet.stores {
@@ -110,15 +132,19 @@ impl Up {
             }
         }
         let room = u32::from(u16::MAX).saturating_sub(u32::from(fleet.port) + u32::from(FIRST_STORE));
-        if fleet.stores > room {
-            bail!("--stores: {} stores need as many ports above {}; there are {room}: choose a lower --port", fleet.stores, fleet.port);
+        if fleet.clusters() > room {
+            bail!(
+                "--stores: {} clusters need as many ports above {}; there are {room}: choose a lower --port",
+                fleet.clusters(),
+                fleet.port
+            );
         }
         Ok(fleet)
     }
 
     async fn start_parts(&self, turn: &Turn, layout: &Layout, fleet: &Fleet, started: &mut Vec<Part>) -> anyhow::Result<()> {
         check_ports(layout, fleet)?;
-        start::make_repository(layout)?;
+        start::make_repositories(layout, fleet)?;
         let mut start = |part, what: &str| -> anyhow::Result<()> {
             if process::start(turn, layout, part, &self.process_log)? {
                 started.push(part);
@@ -131,10 +157,12 @@ impl Up {
         answers(layout, Part::Git, fleet.git_port()).await?;
         let hub = ready(layout).await?;
         start::apply(&hub.client(), fleet).await?;
-        start(Part::Sim, &format!("{} stores", fleet.stores))?;
-        if fleet.stores > 0 {
+        start(Part::Console, "the console")?;
+        start(Part::Sim, &format!("{} clusters", fleet.clusters()))?;
+        if fleet.clusters() > 0 {
             answers(layout, Part::Sim, fleet.first_store_port()).await?;
         }
+        answers(layout, Part::Console, fleet.console_port()).await?;
         Ok(())
     }
 }
@@ -145,7 +173,7 @@ async fn tell(hub: &Hub, fleet: &Fleet) -> Infallible {
     let mut said = String::new();
     loop {
         let line = match status::look(hub).await {
-            Ok(seen) => status::missing(&seen, fleet.stores as usize).unwrap_or_else(|| {
+            Ok(seen) => status::missing(&seen, fleet.clusters() as usize).unwrap_or_else(|| {
                 format!("all {} clusters Available, all {} Applications Synced and Healthy", seen.clusters.len(), seen.apps.len())
             }),
             Err(error) => format!("{error:#}"),
@@ -189,6 +217,7 @@ fn check_ports(layout: &Layout, fleet: &Fleet) -> anyhow::Result<()> {
         let (ports, what) = match part {
             Part::Hub => (fleet.port..=fleet.port, "the hub's API"),
             Part::Git => (fleet.git_port()..=fleet.git_port(), "Git"),
+            Part::Console => (fleet.console_port()..=fleet.console_port(), "the console"),
             Part::Sim => (fleet.first_store_port()..=fleet.last_store_port(), "a store's API"),
         };
         for port in ports {
@@ -245,19 +274,23 @@ mod tests {
     use super::*;
 
     fn up(port: Option<u16>, stores: Option<u32>) -> Up {
-        Up { dir: "unused".into(), port, stores, detach: true, process_log: "info".into() }
+        Up { dir: "unused".into(), port, stores, example: None, detach: true, process_log: "info".into() }
     }
 
     #[test]
     fn a_fleet_goes_on_with_what_it_was_started_with() {
         let layout = Layout::new(std::path::Path::new("/nonexistent"));
-        let known = || Some(Fleet { port: 8000, stores: 7 });
+        let known = || Some(Fleet { port: 8000, stores: 7, example: "first".into() });
         let check = |port, stores, known| up(port, stores).fleet(&layout, known).map_err(|e| e.to_string());
-        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 5 }));
-        assert_eq!(check(None, None, known()), Ok(Fleet { port: 8000, stores: 7 }));
-        assert_eq!(check(Some(8000), Some(9), known()), Ok(Fleet { port: 8000, stores: 9 }));
+        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 50, example: "retail".into() }));
+        assert_eq!(check(None, None, known()), Ok(known().expect("known")));
+        assert_eq!(check(Some(8000), Some(9), known()), Ok(Fleet { port: 8000, stores: 9, example: "first".into() }));
         assert!(check(Some(8001), None, known()).is_err_and(|e| e.starts_with("--port: ") && e.contains("8000")));
         assert!(check(None, Some(6), known()).is_err_and(|e| e.starts_with("--stores: ") && e.contains("7 stores")));
+        assert!(check(None, Some(3_001), None).is_err_and(|e| e.contains("3000 stores at most")));
+        let mut other = up(None, None);
+        other.example = Some("retail".into());
+        assert!(other.fleet(&layout, known()).is_err_and(|e| e.to_string().starts_with("--example: ")));
         assert!(check(Some(65_530), None, None).is_err_and(|e| e.contains("there are 0")));
     }
 }

@@ -15,7 +15,7 @@ use testkit::{eventually_within, list};
 
 pub const CLUSTER: &str = "cluster.open-cluster-management.io/v1";
 pub const REQUEST: &str = "certificates.k8s.io/v1";
-pub const PARTS: [&str; 3] = ["git", "hub", "sim"];
+pub const PARTS: [&str; 4] = ["git", "hub", "sim", "console"];
 /// What a busy machine may take for what should take seconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -76,13 +76,14 @@ impl Machine {
 
     /// Starts the fleet in the background, or resumes it.
     pub async fn up(&self) {
-        self.ok(&["up", "--detach", "--port", &self.port.to_string(), "--stores", &self.stores.to_string()]).await;
+        self.ok(&["up", "--detach", "--example", "first", "--port", &self.port.to_string(), "--stores", &self.stores.to_string()]).await;
     }
 
     /// Starts the fleet in the foreground; its words go to a file.
     pub fn up_in_front(&self) -> Child {
         let said = std::fs::File::create(self.scratch.path().join("said")).expect("a file");
-        let arguments = ["up", "--port", &self.port.to_string(), "--stores", &self.stores.to_string(), "--dir", self.at()];
+        let arguments =
+            ["up", "--example", "first", "--port", &self.port.to_string(), "--stores", &self.stores.to_string(), "--dir", self.at()];
         program(&arguments).stdout(Stdio::null()).stderr(said).spawn().expect("muster runs")
     }
 
@@ -188,7 +189,7 @@ impl Machine {
 
     pub fn ports(&self) -> Vec<u16> {
         let stores = self.port + 10..self.port + 10 + self.stores;
-        [self.port, self.port + 1].into_iter().chain(stores).collect()
+        [self.port, self.port + 1, self.port + 2].into_iter().chain(stores).collect()
     }
 
     /// Returns the repository's work tree, cloned over HTTP.

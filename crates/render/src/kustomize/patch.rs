@@ -61,7 +61,8 @@ pub(crate) fn merge_by_target(set: &mut Set, target: &Selector, patches: &[Resou
     let [patch] = patches else { return Err("with a target, the patch must be one object".to_owned()) };
     let found = set.select(target).map_err(|what| format!("target.{what}"))?;
     // A target's own version counts, and so do its changes of name before: each object is patched once.
-    apply(set, &found, &patch.object, options)
+    apply(set, &found, &patch.object, options)?;
+    if options.allow_name_change || options.allow_kind_change { set.distinct() } else { Ok(()) }
 }
 
 /// Applies operations to all objects of a target.
@@ -78,6 +79,7 @@ pub(crate) fn operate(set: &mut Set, target: &Selector, operations: &Value, reme
         resource.object = operations::apply(&resource.object, operations).map_err(|what| format!("{}: {what}", resource.id()))?;
         bytes += set::weight(&resource.object);
         // All it has is written anew.
+        (resource.has_open_types, resource.has_open_numbers) = (false, false);
         resource.empty_fields.clear();
     }
     Ok(())
@@ -109,6 +111,10 @@ fn apply(set: &mut Set, places: &[usize], patch: &Value, options: PatchOptions) 
 }
 
 fn merged(resource: &mut Resource, patch: &Value) -> Result<Option<Value>, String> {
+    if resource.has_open_numbers {
+        let why = "a replacement made a number or boolean in it, of which Kustomize then makes text; not supported";
+        return Err(format!("{why}: patch it before, or write the field"));
+    }
     let schema = schema::of(&resource.gvk()).or_else(|| schema::of(&Gvk::of(patch)));
     let mut patch = patch.clone();
     patch["apiVersion"] = resource.object["apiVersion"].clone();

@@ -145,8 +145,12 @@ fn put(set: &mut Set, target: &ReplacementTarget, value: &Value) -> Result<(), S
         let id = resource.id();
         for path in paths {
             let parts = split_dotted(path);
-            let setter = Setter { value, options: target.options.clone().unwrap_or_default() };
+            let options = target.options.clone().unwrap_or_default();
+            let setter = Setter { value, options, has_open_types: resource.has_open_types };
             let count = setter.walk(&mut resource.object, &parts).map_err(|what| format!("{id}: fieldPaths {path}: {what}"))?;
+            resource.has_open_types |= setter.options.create;
+            let is_text = plain(value).is_none_or(|text| untyped(text).is_string());
+            resource.has_open_numbers |= setter.options.create && !is_text;
             bytes += count * set::weight(value);
             if bytes > bytes_max {
                 return Err(format!("what is replaced exceeds {bytes_max} bytes"));
@@ -166,6 +170,7 @@ fn labels(selector: &Selector) -> Result<[Labels; 2], String> {
 struct Setter<'a> {
     value: &'a Value,
     options: FieldOptions,
+    has_open_types: bool,
 }
 
 impl Setter<'_> {
@@ -240,6 +245,18 @@ impl Setter<'_> {
         }
     }
 
+    /// Returns a text as a value of the type that was there, if that is sure.
+    fn typed(&self, old: &Value, text: String) -> Result<Value, String> {
+        let open = untyped(text.clone());
+        let found = typed(old, text)?;
+        if self.has_open_types && found != open {
+            return Err(format!(
+                "{open} takes the place of {old} in an object a field was made in, so that its type is open; not supported"
+            ));
+        }
+        Ok(found)
+    }
+
     fn set(&self, field: &mut Value) -> Result<(), String> {
         if self.options.delimiter.is_empty() {
             *field = match (&*field, plain(self.value)) {
@@ -254,7 +271,7 @@ impl Setter<'_> {
                         self.value.clone()
                     }
                 }
-                (old, Some(text)) => typed(old, text)?,
+                (old, Some(text)) => self.typed(old, text)?,
             };
             return Ok(());
         }
@@ -267,7 +284,7 @@ impl Setter<'_> {
             Ok(index) => parts[index] = &text,
         }
         let joined = parts.join(&self.options.delimiter);
-        *field = if field.is_null() { untyped(joined) } else { typed(field, joined)? };
+        *field = if field.is_null() { untyped(joined) } else { self.typed(field, joined)? };
         Ok(())
     }
 }

@@ -114,6 +114,10 @@ pub(crate) struct Resource {
     pub vars: Vec<String>,
     /// Paths of fields left empty, which go with the first patch; a null that is written out stays.
     pub empty_fields: BTreeSet<String>,
+    /// A replacement made a field of it, whose type Kustomize leaves open.
+    pub has_open_types: bool,
+    /// One of them looks like a number or boolean: the next merge makes it text.
+    pub has_open_numbers: bool,
 }
 
 impl Resource {
@@ -128,6 +132,8 @@ impl Resource {
             needs_hash: false,
             vars: Vec::new(),
             empty_fields: BTreeSet::new(),
+            has_open_types: false,
+            has_open_numbers: false,
         }
     }
 

@@ -46,6 +46,15 @@ impl Set {
         self.resources.iter().map(|resource| resource.id().scoped()).collect()
     }
 
+    /// Refuses two objects of one id.
+    pub fn distinct(&self) -> Result<(), String> {
+        let mut known = BTreeSet::new();
+        match self.resources.iter().find(|resource| !known.insert(resource.id().scoped())) {
+            Some(twice) => Err(format!("{} would be there twice", twice.id())),
+            None => Ok(()),
+        }
+    }
+
     /// Adds objects that must be new; `known` are the ids of those that are there.
     pub fn append(&mut self, added: Vec<Resource>, known: &mut BTreeSet<Id>) -> Result<(), String> {
         for resource in added {

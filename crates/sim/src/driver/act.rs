@@ -152,6 +152,8 @@ impl Driver {
             Kind::Deployment => world.deployments.get(key).map(|o| o.status.value()),
             Kind::StatefulSet => world.stateful_sets.get(key).map(|o| o.status.value()),
             Kind::DaemonSet => world.daemon_sets.get(key).map(|o| o.status.value()),
+            Kind::HorizontalPodAutoscaler => world.autoscalers.get(key).map(|o| o.status.value()),
+            Kind::Ingress => world.ingresses.get(key).map(|o| o.status.value()),
             Kind::CronJob => world.cron_jobs.get(key).map(|o| o.status.value()),
             Kind::Job => world.jobs.get(key).map(|o| o.status.value()),
             Kind::Pod => world.pods.get(key).map(|o| o.status.json.value()),

@@ -16,7 +16,7 @@ use crate::faults;
 use crate::kind::Kind;
 
 /// The kinds that decisions read.
-pub const WATCHED: [Kind; 12] = [
+pub const WATCHED: [Kind; 14] = [
     Kind::Node,
     Kind::ConfigMap,
     Kind::PersistentVolumeClaim,
@@ -26,6 +26,8 @@ pub const WATCHED: [Kind; 12] = [
     Kind::ReplicaSet,
     Kind::StatefulSet,
     Kind::DaemonSet,
+    Kind::HorizontalPodAutoscaler,
+    Kind::Ingress,
     Kind::CronJob,
     Kind::Job,
     Kind::Pod,

@@ -7,7 +7,9 @@ use super::world::World;
 use super::{Options, Task};
 use crate::kind::Kind;
 use crate::model::Node;
-use crate::workloads::{Plan, claim, cronjob, daemonset, deployment, job, kubelet, node, replicaset, scheduler, service, statefulset};
+use crate::workloads::{
+    Plan, autoscaler, claim, cronjob, daemonset, deployment, ingress, job, kubelet, node, replicaset, scheduler, service, statefulset,
+};
 
 /// Decides what to do about one object; nothing, if it is gone.
 pub fn decide(world: &World, options: &Options, task: &Task, now: Timestamp) -> Plan {
@@ -50,6 +52,16 @@ fn decide_some(world: &World, options: &Options, (kind, key): &Task, now: Timest
                 nodes: world.nodes.iter().collect(),
             };
             daemonset::reconcile(&seen, now)
+        }
+        Kind::HorizontalPodAutoscaler => {
+            let autoscaler = &**world.autoscalers.get(key)?;
+            let target = &autoscaler.spec.scale_target_ref;
+            let deployment = world.deployments.get(&Key::new(&key.namespace, &target.name)).filter(|_| target.kind == "Deployment");
+            autoscaler::reconcile(&autoscaler::Observed { autoscaler, deployment: deployment.map(|d| &**d) }, now)
+        }
+        Kind::Ingress => {
+            let node_ip = address(options, world.nodes.iter().next());
+            ingress::reconcile(&ingress::Observed { ingress: world.ingresses.get(key)?, node_ip }, now)
         }
         Kind::Job => {
             let job = &**world.jobs.get(key)?;

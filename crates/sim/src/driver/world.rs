@@ -14,8 +14,8 @@ use super::feed::{News, WATCHED};
 use crate::faults::Table as Faults;
 use crate::kind::Kind;
 use crate::model::{
-    ConfigMap, ControllerRevision, CronJob, DaemonSet, Deployment, Job, Meta, Node, PersistentVolumeClaim, Pod, ReplicaSet, Service,
-    StatefulSet,
+    ConfigMap, ControllerRevision, CronJob, DaemonSet, Deployment, HorizontalPodAutoscaler, Ingress, Job, Meta, Node,
+    PersistentVolumeClaim, Pod, ReplicaSet, Service, StatefulSet,
 };
 
 /// A kind that is kept.
@@ -44,6 +44,8 @@ kept!(
     ReplicaSet,
     StatefulSet,
     DaemonSet,
+    HorizontalPodAutoscaler,
+    Ingress,
     CronJob,
     Job,
     Pod
@@ -86,6 +88,8 @@ pub struct World {
     pub replica_sets: Objects<ReplicaSet>,
     pub stateful_sets: Objects<StatefulSet>,
     pub daemon_sets: Objects<DaemonSet>,
+    pub autoscalers: Objects<HorizontalPodAutoscaler>,
+    pub ingresses: Objects<Ingress>,
     pub cron_jobs: Objects<CronJob>,
     pub jobs: Objects<Job>,
     pub pods: Objects<Pod>,
@@ -121,6 +125,8 @@ impl World {
                     Kind::ReplicaSet => self.relist(|w| &mut w.replica_sets, &objects),
                     Kind::StatefulSet => self.relist(|w| &mut w.stateful_sets, &objects),
                     Kind::DaemonSet => self.relist(|w| &mut w.daemon_sets, &objects),
+                    Kind::HorizontalPodAutoscaler => self.relist(|w| &mut w.autoscalers, &objects),
+                    Kind::Ingress => self.relist(|w| &mut w.ingresses, &objects),
                     Kind::CronJob => self.relist(|w| &mut w.cron_jobs, &objects),
                     Kind::Job => self.relist(|w| &mut w.jobs, &objects),
                     Kind::Pod => self.relist(|w| &mut w.pods, &objects),
@@ -138,6 +144,8 @@ impl World {
                 Kind::ReplicaSet => self.remove(|w| &mut w.replica_sets, &object),
                 Kind::StatefulSet => self.remove(|w| &mut w.stateful_sets, &object),
                 Kind::DaemonSet => self.remove(|w| &mut w.daemon_sets, &object),
+                Kind::HorizontalPodAutoscaler => self.remove(|w| &mut w.autoscalers, &object),
+                Kind::Ingress => self.remove(|w| &mut w.ingresses, &object),
                 Kind::CronJob => self.remove(|w| &mut w.cron_jobs, &object),
                 Kind::Job => self.remove(|w| &mut w.jobs, &object),
                 Kind::Pod => self.remove(|w| &mut w.pods, &object),
@@ -158,6 +166,8 @@ impl World {
             Kind::ReplicaSet => self.insert(|w| &mut w.replica_sets, text),
             Kind::StatefulSet => self.insert(|w| &mut w.stateful_sets, text),
             Kind::DaemonSet => self.insert(|w| &mut w.daemon_sets, text),
+            Kind::HorizontalPodAutoscaler => self.insert(|w| &mut w.autoscalers, text),
+            Kind::Ingress => self.insert(|w| &mut w.ingresses, text),
             Kind::CronJob => self.insert(|w| &mut w.cron_jobs, text),
             Kind::Job => self.insert(|w| &mut w.jobs, text),
             Kind::Pod => self.insert(|w| &mut w.pods, text),
@@ -322,6 +332,10 @@ impl World {
                 affected.extend(daemon_sets.chain(self.unscheduled("")));
             }
             Kind::PersistentVolumeClaim => affected.extend(self.unscheduled(&meta.namespace)),
+            Kind::Deployment => {
+                let scalers = self.autoscalers.in_namespace(&meta.namespace).filter(|a| a.spec.scale_target_ref.name == meta.name);
+                affected.extend(scalers.map(|a| (Kind::HorizontalPodAutoscaler, Key::new(&meta.namespace, &a.metadata.name))));
+            }
             _ => {}
         }
         affected

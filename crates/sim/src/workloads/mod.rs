@@ -5,10 +5,12 @@
 //! decides the same. Wording of conditions and events, and order of steps, follow kube-controller-manager
 //! and kubelet, because GitOps engines and people read them.
 
+pub mod autoscaler;
 pub mod claim;
 pub mod cronjob;
 pub mod daemonset;
 pub mod deployment;
+pub mod ingress;
 pub mod job;
 pub mod kubelet;
 pub mod node;

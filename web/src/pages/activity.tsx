@@ -1,0 +1,88 @@
+// Activity: what changed in the fleet, and when.
+
+import { useData, useThrottled } from '../lib/data';
+import { NO_ROWS, useChanges } from '../lib/live';
+import { navigate, only, usePlace, withParams } from '../lib/router';
+import type { ActivityRow, Page } from '../lib/types';
+import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
+import { Events } from '../parts/events';
+import { Chips, Facets, Pager, Search } from '../parts/table';
+import { Go } from '../parts/words';
+
+const PAGE = 100;
+const RELOAD_MS = 2000;
+const FILTERS = { cluster: 'Cluster', app: 'Application', reason: 'What', kind: 'Kind', since: 'Since' };
+const SPANS: [string, number][] = [
+  ['Last hour', 3600],
+  ['Last day', 86_400],
+];
+
+export function ActivityPage() {
+  const { path, params } = usePlace();
+  const asked = only(params, [...Object.keys(FILTERS), 'continue']);
+  const { data, error, isStale, reload } = useData<Page<ActivityRow>>(`/activity${withParams(asked, { limit: String(PAGE) })}`);
+  const isFirst = !params.get('continue');
+  // Newer events come to the first page alone: a later page stays as it was while it is read.
+  const again = useThrottled(reload, RELOAD_MS);
+  useChanges(data && isFirst ? NO_ROWS : null, { onFleet: again });
+  const count = (of: (row: ActivityRow) => string) => {
+    const counts: Record<string, number> = {};
+    for (const row of data?.items ?? []) counts[of(row)] = (counts[of(row)] ?? 0) + 1;
+    return counts;
+  };
+  const since = (seconds: number) => new Date(Math.floor(Date.now() / 60_000) * 60_000 - seconds * 1000).toISOString();
+  return (
+    <>
+      <Heading title="Activity">What changed, newest first. Times are those of the cluster where it happened.</Heading>
+      <div className="m-split">
+        <aside aria-label="Filters">
+          <Search name="cluster" label="Cluster is" />
+          <div className="m-facets">
+            <fieldset>
+              <legend>When</legend>
+              {SPANS.map(([title, seconds]) => (
+                <a
+                  key={title}
+                  className="m-facet"
+                  href={path + withParams(params, { since: since(seconds), continue: undefined })}
+                  onClick={(event) => {
+                    event.preventDefault();
+                    navigate(path + withParams(params, { since: since(seconds), continue: undefined }));
+                  }}
+                >
+                  {title}
+                </a>
+              ))}
+            </fieldset>
+          </div>
+          <Facets
+            facets={{ reason: count((row) => row.reason), kind: count((row) => row.kind) }}
+            shown={[
+              ['reason', 'What'],
+              ['kind', 'Kind'],
+            ]}
+          />
+        </aside>
+        <div>
+          <Chips names={FILTERS} />
+          {error && !data && <Failure error={error} onRetry={reload} />}
+          {!data && !error && <Loading rows={10} />}
+          {data && data.items.length === 0 && (
+            <Card>
+              <Nothing title="Nothing happened">
+                <p>With this filter, nothing is recorded. What clusters report from now on appears here by itself.</p>
+                {params.size > 0 && <Go to={path}>Show all</Go>}
+              </Nothing>
+            </Card>
+          )}
+          {data && data.items.length > 0 && (
+            <Card isFlush className={isStale ? 'm-stale' : ''}>
+              <Events rows={data.items} />
+              <Pager shown={data.items.length} next={data.continue} noun="events" />
+            </Card>
+          )}
+        </div>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { numberOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
+import { span, stretches } from '../../src/lib/ribbon';
+import { toggled, withParams } from '../../src/lib/router';
+import { ALL_STATES, stateOf, toneOf } from '../../src/lib/states';
+import { aggregate, apply, group, heard, shortName, size, worst } from '../../src/lib/tiles';
+import { age, ago, fading } from '../../src/lib/time';
+import { waves } from '../../src/lib/tree';
+import type { Tile } from '../../src/lib/types';
+
+const tile = (name: string, region: string, state: Tile[3] = 'Ready', seen = 1000): Tile => [name, 'set', region, state, seen, 'Ready'];
+const fleet = (...tiles: Tile[]) => new Map(tiles.map((tile) => [tile[0], tile]));
+
+describe('tiles', () => {
+  it('are grouped by region and sorted, so that a cluster keeps its place', () => {
+    const groups = group([tile('b', 'west'), tile('c', 'east', 'Offline'), tile('a', 'west'), tile('d', '')], 'region');
+    expect(groups.map((one) => [one.name, one.tiles.map((tile) => tile[0])])).toEqual([['east', ['c']], ['none', ['d']], ['west', ['a', 'b']]]);
+    expect(worst(groups[0]!.counts)).toBe('Offline');
+  });
+
+  it('change only where something is different', () => {
+    const before = fleet(tile('a', 'x'), tile('b', 'x'));
+    expect(apply(before, { tiles: [tile('a', 'x')], gone: ['unheard-of'] })).toBe(before);
+    const after = apply(before, { tiles: [tile('a', 'x', 'Degraded'), tile('c', 'x')], gone: ['b'] });
+    expect([...after.keys()]).toEqual(['a', 'c']);
+    expect(after.get('a')![3]).toBe('Degraded');
+    expect(before.get('a')![3]).toBe('Ready');
+  });
+
+  it('take later signs of life, and never earlier ones', () => {
+    const before = fleet(tile('a', 'x', 'Ready', 100));
+    expect(heard(before, [['a', 90], ['b', 200]])).toBe(before);
+    expect(heard(before, [['a', 110]]).get('a')![4]).toBe(110);
+  });
+
+  it('are aggregates in a fleet that is too large for them', () => {
+    const of = (set: string, region: string, Ready: number) => ({ set, region, clusters: Ready + 1, counts: { Ready, Offline: 1 }, oldestSeen: 0 });
+    const groups = aggregate([of('s1', 'east', 3000), of('s2', 'east', 2000), of('s1', 'west', 1)], 'region');
+    expect(groups.map((one) => [one.name, one.clusters, one.counts.Ready])).toEqual([['east', 5002, 5000], ['west', 2, 1]]);
+    expect([size(55), size(1000), size(5000)]).toEqual(['large', 'medium', 'small']);
+  });
+
+  it('are named by what tells them apart', () => {
+    expect(['store-0412', 'web-us-east', 'store-sim-01'].map(shortName)).toEqual(['0412', 'web-us-east', 'store-sim-01']);
+  });
+});
+
+describe('age', () => {
+  it('is told in one unit', () => {
+    expect([0, 59, 100, 3600, 86400, 86400 * 5].map(age)).toEqual(['now', '59 s', '1 min', '60 min', '24 h', '5 d']);
+    expect(ago(0.2)).toBe('now');
+  });
+
+  it('fades a tile in steps, and not one that was never heard', () => {
+    const now = 1_000_000_000;
+    expect([0, 10, 200, 3600, 86400].map((seconds) => fading(now / 1000 - seconds, now))).toEqual([0, 0, 1, 2, 3]);
+    expect(fading(0, now)).toBe(0);
+  });
+});
+
+describe('states', () => {
+  it('have an order, worst first, and words of other versions are unknown', () => {
+    expect(ALL_STATES[0]).toBe('Offline');
+    expect(ALL_STATES.at(-1)).toBe('Ready');
+    expect(stateOf('Sleeping')).toBe('Unknown');
+    expect(toneOf('Sleeping')).toBe('unknown');
+  });
+});
+
+describe('the URL', () => {
+  it('holds filters readably, and loses what is empty', () => {
+    const params = new URLSearchParams('status=Ready,Offline&q=x');
+    expect(withParams(params, { q: undefined })).toBe('?status=Ready,Offline');
+    expect(withParams(params, { status: toggled('Ready,Offline', 'Ready'), q: 'a b' })).toBe('?status=Offline&q=a+b');
+    expect(withParams(new URLSearchParams('q=x'), { q: '' })).toBe('');
+    expect(toggled(null, 'Ready')).toBe('Ready');
+  });
+});
+
+describe('the ribbon', () => {
+  const at = (seconds: number) => new Date(seconds * 1000).toISOString();
+  it('joins equal states and says what is not known', () => {
+    const bands = stretches([{ at: at(300), state: 'Offline' }, { at: at(100), state: 'Ready' }, { at: at(200), state: 'Ready' }], 50_000, 400_000);
+    expect(bands.map((band) => [band.state, band.from / 1000, band.to / 1000])).toEqual([['Unknown', 50, 100], ['Ready', 100, 300], ['Offline', 300, 400]]);
+  });
+  it('begins with the state that was before it', () => {
+    const bands = stretches([{ at: at(100), state: 'Ready' }, { at: at(900), state: 'Offline' }], 500_000, 1_000_000);
+    expect(bands.map((band) => band.state)).toEqual(['Ready', 'Offline']);
+    expect(span([{ at: at(0), state: 'Ready' }], 90_000_000)).toBe(24 * 3600_000);
+  });
+});
+
+describe('the matrix', () => {
+  const cell = (clusters: number, synced: number, healthy: number, current = clusters) => ({ clusters, synced, healthy, current });
+  it('shows the worst, and never old knowledge alone as good', () => {
+    expect(toneOfCell(cell(3, 3, 3))).toBe('good');
+    expect(toneOfCell(cell(3, 3, 2))).toBe('bad');
+    expect(toneOfCell(cell(3, 2, 3))).toBe('warn');
+    expect(toneOfCell(cell(3, 3, 3, 0))).toBe('unknown');
+    expect(numberOfCell(cell(17, 17, 16))).toBe('1 of 17');
+    expect(numberOfCell(cell(2, 2, 0))).toBe('2');
+  });
+  it('has the clusters of no set last', () => {
+    const version = (...sets: string[]) => ({ version: '1', revision: '', clusters: 1, sets: Object.fromEntries(sets.map((set) => [set, cell(1, 1, 1)])) });
+    expect(setsOf([version('b', ''), version('a')])).toEqual(['a', 'b', '']);
+  });
+});
+
+describe('the tree', () => {
+  it('is in waves, as objects are applied', () => {
+    const resource = (kind: string, name: string, wave: number) => ({ kind, name, wave, sync: 'Synced', health: '' });
+    const found = waves([resource('Service', 's', 0), resource('Job', 'j', 2), resource('ConfigMap', 'c', 0), resource('Namespace', 'n', -1)]);
+    expect(found.map((wave) => [wave.wave, wave.resources.map((row) => row.name)])).toEqual([[-1, ['n']], [0, ['c', 's']], [2, ['j']]]);
+  });
+});
