@@ -66,6 +66,7 @@ bench:
 	cargo build --release --locked -p bench -p muster -p muster-agent
 	target/release/bench store
 	target/release/bench records
+	target/release/bench read
 	target/release/bench apiserver
 
 bench-agent:

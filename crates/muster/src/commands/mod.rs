@@ -52,10 +52,6 @@ pub enum Command {
     Problems(problems::Problems),
     /// Show clusters, apps, problems, or objects of the hub's API.
     Get(get::Get),
-    /// Take simulated clusters offline, slow them, skew their clocks, reboot them, take images away.
-    Sim(sim::Sim),
-    /// Print a link that opens the web console.
-    Console(console::Open),
     /// Show all that is known of a cluster.
     Describe(describe::Describe),
     /// Let a cluster ask to join: print, or run, its agent's command line.
@@ -70,6 +66,10 @@ pub enum Command {
     Version(version::Version),
     /// Print a completion script for a shell.
     Completion(completion::Completion),
+    /// Take simulated clusters offline, slow them, skew their clocks, reboot them, take images away.
+    Sim(sim::Sim),
+    /// Print a link that opens the web console.
+    Console(console::Open),
     /// Print a bearer token.
     Token(token::Token),
     /// One process of a fleet; started by `up`.
@@ -93,8 +93,6 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::App(app) => app.run().await,
         Command::Problems(problems) => problems.run().await,
         Command::Get(get) => get.run().await,
-        Command::Sim(sim) => sim.run().await,
-        Command::Console(open) => open.run().await,
         Command::Describe(describe) => describe.run().await,
         Command::Join(join) => join.run().await,
         Command::Accept(accept) => accept.run().await,
@@ -103,6 +101,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Version(version) => version.run().await,
         Command::Completion(completion) => completion.run(),
         Command::Token(token) => token.run().await,
+        Command::Sim(sim) => sim.run().await,
+        Command::Console(open) => open.run().await,
         Command::Part(part) => part.run().await,
     }
 }

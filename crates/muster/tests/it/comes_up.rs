@@ -28,11 +28,38 @@ async fn a_fleet_comes_up_follows_git_and_survives_its_hub() {
     assert!(machine.ok(&["get", "managedclusters"]).await.contains("store-0005"));
     assert!(machine.ok(&["token", "admin"]).await.trim().len() > 20);
 
+    let first = machine.apps().await[0].revision.clone();
     let tree = machine.clone_repository().await;
     let commit = tree.release("1.1.0").await;
     let took = eventually_within(PATIENCE, "the commit is live", async || machine.is_live(&commit).await).await;
     println!("a pushed commit is live on all five after {took:.2?} (aim: 3 s)");
     assert_eq!(image(&machine, "store-0004").await, "registry.example/hello:1.1.0");
+
+    // What another revision would change is told once for all clusters.
+    let same = machine.run(&["app", "diff", "hello", "--revision", "main"]).await;
+    assert!(same.code == Some(0) && same.stdout.contains("no difference"), "{same:?}");
+    let back = machine.run(&["app", "diff", "hello", "--revision", &first]).await;
+    assert!(
+        back.code == Some(1)
+            && back.stdout.contains("=== 5 clusters")
+            && back.stdout.contains("-        image: registry.example/hello:1.1.0"),
+        "{back:?}"
+    );
+    assert!(machine.ok(&["app", "tree", "hello", "-c", "store-0002"]).await.contains("Deployment"));
+    assert!(machine.ok(&["describe", "cluster", "store-0002"]).await.contains("argocd/hello"));
+    assert_eq!(machine.run(&["app", "wait", "hello", "--revision", "0000", "--timeout", "1s"]).await.code, Some(4));
+
+    // A bad tag is one problem with one remedy, and what ran before still serves.
+    let bad = tree.release("1.1.1-bad").await;
+    eventually_within(PATIENCE, "a bad image on five stores is one problem", async || {
+        let ran = machine.run(&["problems", "--check", "-o", "csv", "--no-headers"]).await;
+        let is_one = ran.stdout.lines().count() == 1 && ran.stdout.starts_with("Warning,ImagePullBackOff,5,");
+        is_one && ran.code == Some(1) && ran.stdout.contains(",5/5,") && ran.stdout.contains(&format!("git revert {}", &bad[..7]))
+    })
+    .await;
+    let commit = tree.release("1.1.0").await;
+    eventually_within(PATIENCE, "the commit is live again", async || machine.is_live(&commit).await).await;
+    eventually_within(PATIENCE, "no problem is left", async || machine.run(&["problems", "--check"]).await.code == Some(0)).await;
 
     let before = (machine.identities().await, machine.hub_info().await);
     machine.kill("hub").await;
