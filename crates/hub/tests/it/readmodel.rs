@@ -10,7 +10,6 @@ use kube::api::{Patch, PatchParams, PostParams};
 use records::{Facets, Frame, Intake, Report};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tunnel::Connector;
 
 use crate::endpoints::get;
 use crate::support::{eventually, hub};
