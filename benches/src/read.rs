@@ -18,7 +18,6 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use records::{Facets, Frame, Intake, Report};
 use serde_json::json;
-use tunnel::Connector;
 
 use crate::report::{Latencies, rss_kib};
 
