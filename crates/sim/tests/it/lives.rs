@@ -150,3 +150,30 @@ async fn a_store_weighs() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     println!("an hour later: {} KB a store, {:?} of work", (resident() - before) / u64::from(count), begun.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rebooted_cluster_goes_on_with_what_it_had() {
+    let store = crate::support::store(1).await;
+    apply(&store, WEB).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let before = list(&store, "v1", "Pod").await;
+    store.reboot().await.expect("rebooted");
+    store.reboot_with_skew(jiff::SignedDuration::from_secs(-90)).await.expect("rebooted with another clock");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let names = |pods: &[serde_json::Value]| pods.iter().map(|p| p["metadata"]["uid"].to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&list(&store, "v1", "Pod").await), names(&before));
+    assert_eq!(store.skew().as_secs(), -90);
+}
+
+/// As `muster sim reboot` does it: the port is the same afterwards, and old connections end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebooted_cluster_is_served_where_it_was() {
+    pki::tls::install_provider();
+    let store = Store::start(&Runtime::new(Clock::wall()), StoreSpec::named("store-0001"), options()).await.expect("a store starts");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    store.serve(listener).await.expect("served");
+    tokio::time::timeout(Duration::from_secs(20), store.reboot()).await.expect("in time").expect("rebooted");
+    tokio::net::TcpStream::connect(address).await.expect("it listens again");
+    store.stop().await.expect("stopped");
+}
