@@ -1,6 +1,8 @@
 # Thin: the real work is cargo's and xtask's. `make` alone says what there is.
 
-STORES ?= 50
+# Empty: what the example, or the fleet that is there, has.
+STORES ?=
+EXAMPLE ?=
 PORT ?= 7443
 DIR ?= .muster
 MUSTER = target/release/muster
@@ -8,7 +10,7 @@ MUSTER = target/release/muster
 .PHONY: help build web up down status test test-web chromium bench bench-agent soak lint fmt tidy deny kubectls
 
 help:
-	@echo "make up [STORES=50] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
+	@echo "make up [EXAMPLE=first|retail] [STORES=5] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
 	@echo "make down                                      end them and remove the data"
 	@echo "make test                                      every test; make test-web: the console alone; make lint: style and layering"
 	@echo "make bench | bench-agent | soak                measurements, and the long runs"
@@ -17,7 +19,7 @@ build: web
 	cargo build --release --locked -p muster -p muster-agent
 
 up: build
-	$(MUSTER) up --dir $(DIR) --port $(PORT) --stores $(STORES)
+	$(MUSTER) up --dir $(DIR) --port $(PORT) $(if $(STORES),--stores $(STORES)) $(if $(EXAMPLE),--example $(EXAMPLE))
 
 down: build
 	$(MUSTER) down --dir $(DIR)

@@ -49,7 +49,7 @@ export async function startFleet(stores) {
   };
   try {
     if (!running) {
-      await muster('up', '--detach', '--port', String(port), '--stores', String(stores));
+      await muster('up', '--example', 'retail', '--detach', '--port', String(port), '--stores', String(stores));
       await muster('status', '--wait', '--timeout', '300s');
     }
   } catch (error) {
