@@ -11,7 +11,7 @@ use crate::support::{Machine, PATIENCE, Ran, is_alive, is_over, muster};
 /// A refusal has these words, fails, and is no panic.
 #[track_caller]
 fn refused(ran: &Ran, words: &[&str]) {
-    assert!(matches!(ran.code, Some(1 | 2)), "{ran:?}");
+    assert!(matches!(ran.code, Some(2 | 3)), "{ran:?}");
     for word in words {
         assert!(ran.stderr.contains(word), "no {word:?} in {ran:?}");
     }
