@@ -32,6 +32,8 @@ pub struct Shared {
     pub streams: Streams,
     pub index: readmodel::Index,
     pub viewers: readmodel::Viewers,
+    /// Streams of changes that may still be opened.
+    pub changes: Arc<tokio::sync::Semaphore>,
 }
 
 /// All endpoints, as one route.

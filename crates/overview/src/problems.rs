@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use api::hub::{Problem, SAMPLE_MAX, Serving};
+use api::hub::{Problem, SAMPLE_MAX};
 use jiff::Timestamp;
 
-use crate::short;
 use crate::symptoms::{Cause, Symptom};
 
 /// Returns the problems behind symptoms, worst and most widespread first. Clusters come in order of their names.
@@ -100,40 +99,50 @@ fn title(problem: &Problem, symptom: &Symptom) -> String {
     }
 }
 
+/// Returns what to type. Names and images are told by spokes: what could mean something to a shell is not put into a
+/// command.
 fn remedy(problem: &Problem, symptom: &Symptom) -> String {
     let cluster = problem.sample.first().map_or("CLUSTER", String::as_str);
-    let app = &problem.app;
-    let revert = || {
-        let what = if problem.revision.is_empty() { "HEAD" } else { short(&problem.revision) };
-        format!("git revert {what} && git push    # in {}", problem.source)
+    let look = || format!("muster describe cluster {cluster}");
+    let command = match problem.kind.as_str() {
+        "ImagePullBackOff" | "InvalidImageName" | "CreateContainerConfigError" if !symptom.repo.is_empty() => take_back(symptom),
+        "ImagePullBackOff" | "InvalidImageName" => of_workload(symptom, "kubectl rollout undo", cluster),
+        "CrashLoop" => of_workload(symptom, "kubectl logs --previous", cluster),
+        "OutOfSync" | "SyncFailed" | "RenderFailed" | "InvalidSpec" | "Degraded" => {
+            word(&problem.app).map(|app| format!("muster app get {app} -c {cluster}"))
+        }
+        "Pending" => Some(format!("muster accept {}", problem.sample.join(" "))),
+        "IdentityConflict" => Some(format!("{}    # then join the second one under another name", look())),
+        "ClockSkew" => Some(format!("timedatectl set-ntp true    # on the nodes of {cluster}")),
+        "NodesNotReady" => Some(format!("kubectl get nodes    # on {cluster}")),
+        "Offline" | "ReportsLost" => None,
+        _ => of_workload(symptom, "kubectl describe", cluster),
     };
-    let workload = workload(&symptom.object);
-    match problem.kind.as_str() {
-        "ImagePullBackOff" | "InvalidImageName" | "CreateContainerConfigError" if !problem.source.is_empty() => revert(),
-        "ImagePullBackOff" | "InvalidImageName" => format!("kubectl rollout undo {workload}    # on {cluster}"),
-        "CrashLoop" => format!("kubectl logs --previous {workload}    # on {cluster}"),
-        "OutOfSync" | "SyncFailed" => format!("muster app get {app} -c {cluster}"),
-        "RenderFailed" if !problem.revision.is_empty() => revert(),
-        "RenderFailed" | "InvalidSpec" | "Degraded" => format!("muster app get {app} -c {cluster}"),
-        "Pending" => format!("muster accept {}", problem.sample.join(" ")),
-        "IdentityConflict" => format!("muster describe cluster {cluster}    # then join the second one under another name"),
-        "ClockSkew" => format!("timedatectl set-ntp true    # on the nodes of {cluster}"),
-        "NodesNotReady" => format!("kubectl get nodes    # on {cluster}"),
-        "Offline" | "ReportsLost" => format!("muster describe cluster {cluster}"),
-        _ if symptom.object.is_empty() => format!("muster describe cluster {cluster}"),
-        _ => format!("kubectl describe {workload}    # on {cluster}"),
-    }
+    command.unwrap_or_else(look)
 }
 
-/// Makes kubectl's words of `Deployment shop/web`.
-fn workload(object: &str) -> String {
-    match object.split_once(' ').and_then(|(kind, place)| Some((kind, place.split_once('/')?))) {
-        Some((kind, (namespace, name))) => format!("-n {namespace} {}/{name}", kind.to_lowercase()),
-        None => object.to_owned(),
-    }
+/// Takes back the commit that brought an image. Which one it was is not known here, since later ones may have followed:
+/// Git finds the last that changed how often its tag stands in the files, on whichever branch it was made.
+fn take_back(symptom: &Symptom) -> Option<String> {
+    let image = word(&symptom.cause.image)?;
+    let name = image.rsplit('/').next().unwrap_or(image);
+    let tag = name.split_once('@').or_else(|| name.split_once(':')).map_or(name, |(_, tag)| tag);
+    // A short tag stands everywhere; with its image it is at least rarer.
+    let text = if tag.len() < 4 { name } else { tag };
+    let repo = word(&symptom.repo)?;
+    Some(format!("git revert $(git log -1 --format=%h -S{text}) && git push    # in a clone of {repo}"))
 }
 
-/// Returns the sum of what still serves, for a line: `previous version still serving 50/50`.
-pub fn serving(serving: Serving) -> String {
-    format!("previous version still serving {}/{}", serving.yes, serving.of)
+/// Makes a command about `Deployment shop/web`.
+fn of_workload(symptom: &Symptom, command: &str, cluster: &str) -> Option<String> {
+    let (kind, place) = symptom.object.split_once(' ')?;
+    let (namespace, name) = place.split_once('/')?;
+    let (kind, namespace, name) = (word(kind)?.to_lowercase(), word(namespace)?, word(name)?);
+    Some(format!("{command} -n {namespace} {kind}/{name}    # on {cluster}"))
+}
+
+/// Returns a text if it means nothing to a shell but itself.
+fn word(text: &str) -> Option<&str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._:/@-".contains(c);
+    (!text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain)).then_some(text)
 }

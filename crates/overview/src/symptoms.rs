@@ -50,6 +50,8 @@ pub struct Symptom {
     pub message: String,
     pub since: Option<Timestamp>,
     pub revision: String,
+    /// The repository its Application comes from.
+    pub repo: String,
     pub still_serves: Option<bool>,
     pub severity: Severity,
     /// `Deployment shop/web`, where it is about one.
@@ -129,6 +131,7 @@ pub fn of(seen: &Seen) -> Vec<Symptom> {
             message: trouble.message.clone(),
             since: trouble.since,
             revision: app.map(|app| app.revision.clone()).unwrap_or_default(),
+            repo: app.map(|app| app.repo.clone()).unwrap_or_default(),
             still_serves: trouble.still_serves,
             severity: if trouble.still_serves == Some(false) { Severity::Critical } else { Severity::Warning },
             object: trouble.object.clone(),
@@ -136,9 +139,10 @@ pub fn of(seen: &Seen) -> Vec<Symptom> {
         };
         match all.iter_mut().find(|known| known.cause == symptom.cause) {
             Some(known) => {
-                known.still_serves = known.still_serves.min(symptom.still_serves).or(known.still_serves);
+                // What is known wins over what is not.
+                known.still_serves = [known.still_serves, symptom.still_serves].into_iter().flatten().min();
                 known.severity = known.severity.min(symptom.severity);
-                known.since = known.since.min(symptom.since);
+                known.since = [known.since, symptom.since].into_iter().flatten().min();
             }
             None => all.push(symptom),
         }
@@ -182,10 +186,11 @@ fn of_app(app: &Application, key: String) -> Option<Symptom> {
         message: app.message.clone(),
         since,
         revision: app.revision.clone(),
+        repo: app.repo.clone(),
         still_serves: (kind != "Degraded" && kind != "OutOfSync").then_some(app.health == "Healthy"),
         severity,
         object: String::new(),
-        shown_from: (kind == "OutOfSync").then(|| since.unwrap_or(Timestamp::UNIX_EPOCH) + OUT_OF_SYNC_GRACE),
+        shown_from: since.filter(|_| kind == "OutOfSync").map(|since| since.checked_add(OUT_OF_SYNC_GRACE).unwrap_or(since)),
     })
 }
 

@@ -197,6 +197,8 @@ pub struct Stream {
     pub acknowledged: u64,
     /// Sequences within recorded gaps.
     pub missing: u64,
+    /// Of these, the ones that no later report makes good.
+    pub lost: u64,
     pub first_received_at: Timestamp,
     pub last_received_at: Timestamp,
     pub skew_ms: Option<i64>,

@@ -51,6 +51,7 @@ export function aggregate(groups: Group[], by: GroupBy): TileGroup[] {
 
 /** Returns tiles after a change; the same map if nothing changed. */
 export function apply(tiles: Map<string, Tile>, change: RowsChanged): Map<string, Tile> {
+  if (change.isWhole) return new Map((change.tiles ?? []).map((tile) => [tile[0], tile]));
   const different = (change.tiles ?? []).filter((tile) => {
     const known = tiles.get(tile[0]);
     return !known || known.some((part, index) => part !== tile[index]);

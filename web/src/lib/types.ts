@@ -167,4 +167,4 @@ export interface ResourceRow {
 }
 export interface AppTree { row: AppRow; resources: ResourceRow[]; resourcesCut?: number }
 
-export interface RowsChanged { rows?: ClusterRow[]; tiles?: Tile[]; gone?: string[] }
+export interface RowsChanged { isWhole?: boolean; rows?: ClusterRow[]; tiles?: Tile[]; gone?: string[] }

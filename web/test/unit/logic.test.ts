@@ -21,6 +21,7 @@ describe('tiles', () => {
   it('change only where something is different', () => {
     const before = fleet(tile('a', 'x'), tile('b', 'x'));
     expect(apply(before, { tiles: [tile('a', 'x')], gone: ['unheard-of'] })).toBe(before);
+    expect([...apply(before, { isWhole: true, tiles: [tile('a', 'x')] }).keys()], 'what is not named is not in sight').toEqual(['a']);
     const after = apply(before, { tiles: [tile('a', 'x', 'Degraded'), tile('c', 'x')], gone: ['b'] });
     expect([...after.keys()]).toEqual(['a', 'c']);
     expect(after.get('a')![3]).toBe('Degraded');

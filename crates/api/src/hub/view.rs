@@ -514,13 +514,16 @@ pub struct FleetCounters {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RowsChanged {
+    /// Whether this is all there is: what is not named here is not (or not any more) in sight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole: bool,
     /// With `names=`: whole rows of those.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<ClusterRow>,
     /// Without `names=`: tiles of all clusters.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tiles: Vec<Tile>,
-    /// Names of clusters that left.
+    /// Names of clusters that left, or that the question no longer means.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
 }

@@ -18,6 +18,8 @@ const FACETS: [&str; 8] = ["namespace", "name", "set", "sync", "health", "versio
 /// Filters without a count.
 const FILTERS: [&str; 7] = ["repo", "revision", "project", "cluster", "q", "search", "region"];
 const SORTS: [&str; 6] = ["name", "cluster", "sync", "health", "version", "set"];
+/// Objects of one Application that are shown; an agent tells no more.
+const RESOURCES_MAX: usize = 500;
 /// Namespaces and names there may be in a count; of more the first are counted.
 const VALUES_MAX: usize = 1_000;
 
@@ -187,8 +189,8 @@ pub async fn tree(asked: &Question<'_>, namespace: &str, name: &str) -> Result<R
     let records = &asked.shared.records;
     let told = records.get(Kind::Resources.as_str(), &uid, &key).await.map_err(unreadable)?;
     let told: Resources = told.and_then(|row| serde_json::from_str(row.value?.get()).ok()).unwrap_or_default();
-    let mut resources = Vec::with_capacity(told.items.len());
-    for item in told.items {
+    let mut resources = Vec::new();
+    for item in told.items.into_iter().take(RESOURCES_MAX) {
         let mut row = resource_row(item);
         if matches!(row.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod") {
             let key = workload_key(&row.kind, &row.namespace, &row.name);

@@ -4,7 +4,7 @@
 //! each 15 seconds who was heard, so that people see how old their knowledge is; it is the sign of life of the stream, too.
 //! A browser that is slow gets fewer, larger events: each is made when there is room for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use apiserver::user::UserInfo;
 use bytes::Bytes;
 use http::Response;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
+use super::index::Entry;
 use super::params::Params;
 use super::viewer::Viewer;
 use super::{Question, filter, fleet};
@@ -25,6 +26,8 @@ use crate::endpoints::{self, Shared};
 
 const THROTTLE: Duration = Duration::from_millis(250);
 const SEEN_EVERY: Duration = Duration::from_secs(15);
+/// Streams at once, of all people: each walks the fleet up to four times a second.
+pub const STREAMS_MAX: usize = 500;
 /// Rights are looked at anew.
 const RIGHTS_EVERY: Duration = Duration::from_secs(15);
 
@@ -37,10 +40,13 @@ struct Stream {
     /// What was sent, as of this version; none before the first.
     sent: Option<u64>,
     sent_at: Instant,
+    /// The clusters that were sent and are in sight.
+    shown: BTreeSet<String>,
     /// When each cluster was heard, as last told.
     heard: BTreeMap<String, i64>,
     heard_at: Instant,
     viewer_at: Instant,
+    _permit: OwnedSemaphorePermit,
 }
 
 const KNOWN: [&str; 1] = ["names"];
@@ -52,6 +58,11 @@ fn parse(query: &str) -> Result<Params, Status> {
 
 pub async fn open(asked: &Question<'_>) -> Result<Response<Body>, Status> {
     filter::Filter::new(&parse(asked.query)?)?;
+    let permit = asked.shared.changes.clone().try_acquire_owned().map_err(|_| {
+        let mut busy = Status::new(429, "TooManyRequests", format!("{STREAMS_MAX} streams of changes are open: close some, or ask again"));
+        busy.retry_after_seconds = Some(10);
+        busy
+    })?;
     let now = Instant::now();
     let stream = Stream {
         shared: asked.shared.clone(),
@@ -61,9 +72,11 @@ pub async fn open(asked: &Question<'_>) -> Result<Response<Body>, Status> {
         changes: asked.shared.index.changes(),
         sent: None,
         sent_at: now,
+        shown: BTreeSet::new(),
         heard: BTreeMap::new(),
         heard_at: now,
         viewer_at: now,
+        _permit: permit,
     };
     let chunks = futures::stream::unfold(stream, |mut stream| async move {
         let chunk = stream.next().await?;
@@ -121,29 +134,34 @@ impl Stream {
         let now = asked.now();
         let sightings = &shared.ctx.sightings;
         let names = params.all("names");
-        let (counters, rows) = asked
+        let sent = self.sent;
+        let shown_before = &self.shown;
+        let (counters, rows, shown) = asked
             .read(|inner| {
                 let found = wanted.find(&asked, inner);
-                let gone = self.sent.map_or(Some(Vec::new()), |sent| inner.gone_after(sent));
-                // Further behind than is remembered: all of it again.
-                let after = gone.is_some().then_some(self.sent).flatten();
-                let changed = || found.clusters.iter().filter(|(_, entry)| after.is_none_or(|after| entry.version > after));
-                let mut rows = RowsChanged { gone: gone.unwrap_or_default(), ..RowsChanged::default() };
-                rows.gone.retain(|name| self.viewer.sees(name) || self.heard.contains_key(name));
-                match names {
-                    Some(names) => {
-                        let named = changed().filter(|(name, _)| names.iter().any(|wanted| wanted == name));
-                        rows.rows = named.map(|(_, entry)| filter::row(entry, sightings)).collect();
-                        rows.gone.retain(|name| names.contains(name));
+                let is_named = |name: &str| names.is_none_or(|names| names.iter().any(|wanted| wanted == name));
+                let in_sight: Vec<_> = found.clusters.iter().filter(|(name, _)| is_named(name)).collect();
+                // One that came into sight need not have changed itself.
+                let is_due = |name: &str, entry: &Entry| sent.is_none_or(|sent| entry.version > sent) || !shown_before.contains(name);
+                let changed = || in_sight.iter().filter(|(name, entry)| is_due(name, entry));
+                let mut rows = RowsChanged { is_whole: sent.is_none(), ..RowsChanged::default() };
+                let mut shown = BTreeSet::new();
+                // A fleet that is too large for tiles is told in counters.
+                if names.is_some() || in_sight.len() <= TILES_MAX {
+                    shown.extend(in_sight.iter().map(|(name, _)| (*name).to_owned()));
+                    if names.is_some() {
+                        rows.rows = changed().map(|(_, entry)| filter::row(entry, sightings, now)).collect();
+                    } else {
+                        rows.tiles = changed().map(|(_, entry)| fleet::tile(entry, sightings)).collect();
                     }
-                    None if found.clusters.len() <= TILES_MAX => {
-                        rows.tiles = changed().map(|(_, entry)| fleet::tile(entry, sightings)).collect()
-                    }
-                    None => {}
                 }
-                (fleet::counters(&found.clusters, &asked, inner, now), rows)
+                if sent.is_some() {
+                    rows.gone = shown_before.difference(&shown).cloned().collect();
+                }
+                (fleet::counters(&found.clusters, &asked, inner, now), rows, shown)
             })
             .await;
+        self.shown = shown;
         let is_first = self.sent.replace(counters.version).is_none();
         self.sent_at = Instant::now();
         let mut out = Vec::new();
@@ -159,19 +177,19 @@ impl Stream {
         if self.sent.is_none() {
             return self.changed().await;
         }
-        let params = parse(&self.query).ok()?;
         let sightings = self.shared.ctx.sightings.clone();
-        let (viewer, shared) = (self.viewer.clone(), self.shared.clone());
-        let names = params.all("names");
-        let is_wanted = |name: &str| viewer.sees(name) && names.is_none_or(|names| names.iter().any(|wanted| wanted == name));
-        let all: Vec<(String, i64)> = shared.index.peek(|inner| {
-            let clusters = inner.clusters().filter(|(name, _)| is_wanted(name));
-            clusters.map(|(name, _)| (name.to_owned(), fleet::seconds(sightings.last(name)))).collect()
-        });
-        let news: Seen = all.iter().filter(|(name, at)| self.heard.get(name) != Some(at)).cloned().collect();
-        self.heard = all.into_iter().collect();
+        let all: BTreeMap<String, i64> = self.shown.iter().map(|name| (name.clone(), fleet::seconds(sightings.last(name)))).collect();
+        let news: Seen = all.iter().filter(|(name, at)| self.heard.get(*name) != Some(*at)).map(|(n, at)| (n.clone(), *at)).collect();
+        self.heard = all;
+        // Some of what is counted passes with time alone.
+        let params = parse(&self.query).ok()?;
+        let wanted = filter::Filter::new(&params).ok()?;
+        let shared = self.shared.clone();
+        let asked = Question { shared: &shared, user: &self.user, viewer: self.viewer.clone(), query: &self.query };
+        let counters = shared.index.peek(|inner| fleet::counters(&wanted.find(&asked, inner).clusters, &asked, inner, asked.now()));
         let mut out = Vec::new();
         event(&mut out, "seen", &news);
+        event(&mut out, "fleet", &counters);
         Some(out.into())
     }
 }

@@ -29,10 +29,10 @@ pub async fn list(asked: &Question<'_>) -> Result<Response<Body>, Status> {
     let page = asked
         .read(|inner| {
             let mut found = wanted.find(asked, inner);
-            filter::sort(&mut found.clusters, order, sightings);
+            filter::sort(&mut found.clusters, order, sightings, now);
             let total = found.clusters.len();
             let (start, limit) = if is_csv { (0, total) } else { (start, limit) };
-            let items = found.clusters.iter().skip(start).take(limit).map(|(_, entry)| filter::row(entry, sightings)).collect();
+            let items = found.clusters.iter().skip(start).take(limit).map(|(_, entry)| filter::row(entry, sightings, now)).collect();
             Page::<ClusterRow> {
                 items,
                 total: total as u64,
@@ -56,7 +56,7 @@ pub async fn detail(asked: &Question<'_>, name: &str) -> Result<Response<Body>, 
     let now = asked.now();
     let found = asked.read(|inner| {
         let entry = inner.cluster(name)?;
-        let row = filter::row(entry, sightings);
+        let row = filter::row(entry, sightings, now);
         let apps = entry.apps.values().map(|app| entry.app_row(app, row.is_current)).collect();
         // The same cause elsewhere counts: of how many it is one is what people need first.
         let ids: Vec<String> = entry.symptoms.iter().map(|symptom| overview::problems::id(&symptom.cause)).collect();

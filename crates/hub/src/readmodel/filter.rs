@@ -96,13 +96,13 @@ fn facet_of<'a>(row: &'a ClusterRow, facet: &str) -> &'a str {
 }
 
 /// Sorts clusters; those that are alike by name.
-pub fn sort(clusters: &mut [(&str, &Entry)], (by, is_descending): (&str, bool), sightings: &Sightings) {
+pub fn sort(clusters: &mut [(&str, &Entry)], (by, is_descending): (&str, bool), sightings: &Sightings, now: Timestamp) {
     match by {
         "name" => {}
         "lastSeen" => clusters.sort_by_cached_key(|(name, _)| sightings.last(name)),
         "state" => clusters.sort_by_key(|(_, entry)| entry.row.state),
         "apps" => clusters.sort_by_key(|(_, entry)| (entry.row.apps_synced, entry.row.apps_healthy)),
-        "problems" => clusters.sort_by_key(|(_, entry)| entry.row.problems),
+        "problems" => clusters.sort_by_cached_key(|(_, entry)| problems(entry, now)),
         "set" => clusters.sort_by(|a, b| a.1.row.set.cmp(&b.1.row.set)),
         "region" => clusters.sort_by(|a, b| a.1.row.region.cmp(&b.1.row.region)),
         _ => clusters.sort_by(|a, b| a.1.row.kubernetes_version.cmp(&b.1.row.kubernetes_version)),
@@ -121,7 +121,13 @@ pub fn currency(entry: &Entry, sightings: &Sightings) -> (Option<Timestamp>, boo
 }
 
 /// Returns a row as it is now.
-pub fn row(entry: &Entry, sightings: &Sightings) -> ClusterRow {
+pub fn row(entry: &Entry, sightings: &Sightings, now: Timestamp) -> ClusterRow {
     let (last_seen, is_current) = currency(entry, sightings);
-    ClusterRow { last_seen, is_current, ..entry.row.clone() }
+    ClusterRow { last_seen, is_current, problems: problems(entry, now), ..entry.row.clone() }
+}
+
+/// Returns how many problems a cluster has that are worth telling by now.
+fn problems(entry: &Entry, now: Timestamp) -> u32 {
+    let shown = entry.symptoms.iter().filter(|symptom| overview::problems::is_shown(symptom, now)).count();
+    u32::try_from(shown).unwrap_or(u32::MAX)
 }

@@ -24,7 +24,8 @@ use apiserver::Body;
 use apiserver::user::UserInfo;
 use http::Response;
 
-pub use index::Index;
+pub use changes::STREAMS_MAX;
+pub use index::{HUB_KINDS, Index};
 pub use viewer::Viewers;
 
 use crate::endpoints::Shared;

@@ -20,6 +20,7 @@ use super::facets;
 use crate::approval::recorded_uid;
 use crate::endpoints::Shared;
 use crate::events::{self, Told};
+use crate::readmodel::HUB_KINDS;
 use crate::write;
 
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,6 +105,15 @@ impl Session {
         let ctx = self.shared.ctx.clone();
         let unknown = || End::Refused(RefusedReason::Unavailable, format!("there is no ManagedCluster {}", self.cluster));
         let cluster = ctx.caches.clusters.get(&Key::cluster_scoped(&self.cluster)).ok_or_else(unknown)?;
+        // The records know clusters by UID, and the hub writes under its own: nobody speaks under another's.
+        if let Some(owner) = self.owner_of(&hello.cluster_uid, &cluster) {
+            let text = format!(
+                "cluster {} reports as {}, but that UID is {owner}'s: a cloned disk, or a cluster that changed its name; \
+                 give it an identity of its own, or delete the other ManagedCluster first",
+                hello.cluster_uid, self.cluster
+            );
+            return Err(End::Refused(RefusedReason::ClusterUidDiffers, text));
+        }
         match recorded_uid(&cluster) {
             Some(recorded) if recorded == hello.cluster_uid => Ok(()),
             Some(recorded) => {
@@ -121,6 +131,23 @@ impl Session {
                 recorded.map(|_| ()).map_err(|error| End::Refused(RefusedReason::Unavailable, error.full()))
             }
         }
+    }
+
+    /// Returns who has a UID already: the hub, or another cluster that had it first.
+    fn owner_of(&self, uid: &str, asking: &ManagedCluster) -> Option<String> {
+        if uid == self.shared.hub.uid {
+            return Some("the hub".to_owned());
+        }
+        let age = |cluster: &ManagedCluster| (cluster.metadata.creation_timestamp.as_ref().map(|t| t.0), cluster.metadata.name.clone());
+        let is_recorded_here = recorded_uid(asking) == Some(uid);
+        let is_owner = |other: &ManagedCluster| {
+            recorded_uid(other) == Some(uid)
+                && other.metadata.name != asking.metadata.name
+                && other.metadata.deletion_timestamp.is_none()
+                && !(is_recorded_here && age(asking) < age(other))
+        };
+        let owner = self.shared.ctx.caches.clusters.list().into_iter().find(|other| is_owner(other))?;
+        Some(format!("cluster {}", owner.metadata.name.as_deref().unwrap_or_default()))
     }
 
     async fn show_second_claimant(&mut self, cluster: &ManagedCluster, text: &str) {
@@ -229,6 +256,9 @@ impl Session {
 fn to_frame(up: Up) -> Result<Frame, End> {
     Ok(match up {
         Up::Hello(_) => return Err(End::Refused(RefusedReason::Protocol, "a second hello".into())),
+        Up::Report(r) if r.kind.as_str().starts_with(HUB_KINDS) => {
+            return Err(End::Refused(RefusedReason::Protocol, format!("kind {:?} is the hub's own: no spoke reports it", r.kind.as_str())));
+        }
         Up::Report(r) => Frame::Report(records::Report {
             sequence: r.sequence,
             is_state: r.kind.is_state(),

@@ -160,6 +160,7 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
         streams: Default::default(),
         index,
         viewers: Default::default(),
+        changes: Arc::new(tokio::sync::Semaphore::new(crate::readmodel::STREAMS_MAX)),
     };
     endpoints.open(Arc::new(shared));
     if let Some(listener) = listener {

@@ -182,6 +182,21 @@ async fn one_cluster_does_not_speak_for_another() {
     let mut stream = Stream::open(&agent, "store-1", "uid-9", "i").await.expect("a stream");
     let Some(Down::Refused(refused)) = stream.hear().await else { panic!("not refused") };
     assert_eq!(refused.reason, RefusedReason::ClusterUidDiffers);
+    // Nor one that takes another's UID for its own, or the hub's, under which the hub writes down what it sees.
+    for (name, uid, owner) in [("store-3", "uid-2", "cluster store-2"), ("store-4", hub.info.uid.as_str(), "the hub")] {
+        let agent = Agent::join(&hub, name, uid).await;
+        let mut stream = Stream::open(&agent, name, uid, "i").await.expect("a stream");
+        let Some(Down::Refused(refused)) = stream.hear().await else { panic!("{name} speaks as {owner}") };
+        assert_eq!(refused.reason, RefusedReason::ClusterUidDiffers);
+        assert!(refused.message.contains(owner), "{}", refused.message);
+    }
+    let mut stream = Stream::open(&agent, "store-1", "uid-1", "i").await.expect("a stream");
+    assert!(matches!(stream.hear().await, Some(Down::Welcome(_))));
+    let forged = json!({"report": {
+        "sequence": 1, "observedAt": "2026-01-01T00:00:00Z", "kind": "hub-activity", "key": "store-1", "value": {"reason": "forged"},
+    }});
+    stream.tell(&serde_json::from_value(forged).unwrap()).await;
+    assert!(matches!(stream.hear().await, Some(Down::Refused(refused)) if refused.reason == RefusedReason::Protocol));
     // The administrator is no agent either.
     let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
     assert_eq!(get(&admin, &path::notices("store-1")).await.0, 403);

@@ -134,7 +134,7 @@ async fn a_fleet_is_shown_by_state_cause_version_and_time() {
     let problems: Page<Problem> = read(&admin, path::PROBLEMS).await;
     let bad = problems.items.iter().find(|p| p.kind == "ImagePullBackOff").unwrap_or_else(|| panic!("{problems:#?}"));
     assert_eq!((bad.clusters, bad.still_serving.map(|s| (s.yes, s.of)), bad.app.as_str()), (2, Some((2, 2)), "edge/web"));
-    assert!(bad.remedy.starts_with("git revert 0123456 "), "{}", bad.remedy);
+    assert!(bad.remedy.starts_with("git revert $(git log -1 --format=%h -S"), "{}", bad.remedy);
     let page: Page<ClusterRow> = read(&admin, &format!("/muster/v1/clusters?{}", bad.filter)).await;
     assert_eq!(page.total, 2);
     let fleet: Fleet = read(&admin, path::FLEET).await;
@@ -210,6 +210,33 @@ async fn a_viewer_sees_what_it_may_get_and_how_much_is_hidden() {
     assert_eq!(ask("clerk", &path::cluster("b")).await.0, 200);
     assert_eq!(ask("clerk", &path::cluster("a")).await.0, 404);
     assert_eq!(ask("nobody", path::CLUSTERS).await.0, 403);
+
+    // Nothing of the others is in any answer: their names are found nowhere, and counts are of one.
+    for name in ["a", "b", "c"] {
+        let resources = json!({"items": [{"kind": "Deployment", "group": "apps", "namespace": "web", "name": "web"}]});
+        tell(&hub, name, 1, &[app("Synced", "Progressing"), workload(true), ("application-resources", "edge/web", resources)]).await;
+    }
+    let read = async |path: &str| {
+        let (status, body) = ask("clerk", path).await;
+        assert_eq!(status, 200, "{path}: {body:?}");
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        for other in ["a", "c"] {
+            assert!(!text.contains(&format!("\"{other}\"")) && !text.contains(&format!("\n{other},")), "{path} shows {other}: {text}");
+        }
+        text
+    };
+    let of = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert_eq!(of(&read(path::FLEET).await)["clusters"], 1);
+    assert_eq!(of(&read(path::PROBLEMS).await)["items"][0]["clusters"], 1);
+    assert_eq!(of(&read(path::APPS).await)["total"], 1);
+    assert_eq!(of(&read(path::APPS_MATRIX).await)[0]["versions"][0]["sets"]["east"]["clusters"], 1);
+    assert_eq!(of(&read(&path::app("edge", "web")).await)["rows"]["total"], 1);
+    read(path::ACTIVITY).await;
+    read(&path::cluster("b")).await;
+    read("/muster/v1/clusters?format=csv").await;
+    read("/muster/v1/apps?format=csv").await;
+    assert_eq!(ask("clerk", &format!("{}?cluster=b", path::app_tree("edge", "web"))).await.0, 200);
+    assert_eq!(ask("clerk", &format!("{}?cluster=a", path::app_tree("edge", "web"))).await.0, 404);
     hub.stop().await;
 }
 
@@ -218,29 +245,94 @@ async fn changes_come_as_events() {
     let hub = hub().await;
     make(&hub, "a", "east", "True").await;
     let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
-    let body = http_body_util::Full::new(bytes::Bytes::new()).map_err(|never| match never {}).boxed_unsync();
-    let request = http::Request::get(path::CHANGES).body(body).unwrap();
-    let answer = tower::ServiceExt::oneshot(admin.http.clone(), request).await.expect("an answer");
+    let mut stream = events(&admin, path::CHANGES).await;
+    stream.until("event: fleet\ndata: {").await;
+    stream.until("event: rows\ndata: {\"isWhole\":true,\"tiles\":[[\"a\",\"east\",\"us-east\"").await;
+    tell(&hub, "a", 1, &[app("Synced", "Degraded")]).await;
+    stream.until("\"us-east\",\"Degraded\"").await;
+    let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
+    clusters.delete("a", &Default::default()).await.unwrap();
+    stream.until("\"gone\":[\"a\"]").await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_longer_matches_the_question_goes_out_of_sight() {
+    let hub = hub().await;
+    make(&hub, "a", "east", "True").await;
+    tell(&hub, "a", 1, &[app("Synced", "Healthy")]).await;
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let mut stream = events(&admin, &format!("{}?status=Ready", path::CHANGES)).await;
+    stream.until("\"isWhole\":true").await;
+    stream.until("[[\"a\",\"east\"").await;
+    tell(&hub, "a", 2, &[app("Synced", "Degraded")]).await;
+    stream.until("\"gone\":[\"a\"]").await;
+    stream.text.clear();
+    tell(&hub, "a", 3, &[app("Synced", "Healthy")]).await;
+    stream.until("[[\"a\",\"east\"").await;
+    hub.stop().await;
+}
+
+/// What one cluster tells never stops what is shown of the others.
+#[tokio::test]
+async fn a_time_at_the_end_of_all_times_harms_nobody() {
+    let hub = hub().await;
+    make(&hub, "a", "east", "True").await;
+    make(&hub, "b", "east", "True").await;
+    let mut last_day = app("OutOfSync", "Healthy");
+    last_day.2["syncSince"] = "9999-12-30T22:00:00Z".into();
+    tell(&hub, "a", 1, &[last_day]).await;
+    tell(&hub, "b", 1, &[app("Synced", "Healthy")]).await;
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let page: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
+    let counts: Vec<u32> = page.items.iter().map(|row| row.apps_count).collect();
+    assert_eq!(counts, [1, 1]);
+    hub.stop().await;
+}
+
+/// A name that another cluster had before shows nothing of that one.
+#[tokio::test]
+async fn a_name_that_is_used_again_shows_nothing_of_its_predecessor() {
+    let hub = hub().await;
+    make(&hub, "a", "east", "True").await;
+    tell(&hub, "a", 1, &[app("Synced", "Healthy"), workload(true)]).await;
+    let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
+    let annotation = json!({"metadata": {"annotations": {"muster.dev/cluster-uid": "uid-of-new-hardware"}}});
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let before: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
+    assert_eq!(before.items[0].apps_count, 1);
+    clusters.patch("a", &PatchParams::default(), &Patch::Merge(annotation)).await.unwrap();
+    eventually(|| async {
+        let row = read::<Page<ClusterRow>>(&admin, path::CLUSTERS).await.items.remove(0);
+        if (row.apps_count, row.problems) == (0, 0) { Ok(()) } else { Err(format!("{row:?}")) }
+    })
+    .await;
+    hub.stop().await;
+}
+
+/// Server-sent events as they come.
+struct Events {
+    body: apiserver::Body,
+    text: String,
+}
+
+async fn events(connection: &tunnel::Connection, path: &str) -> Events {
+    let request = http::Request::get(path).body(tunnel::body::empty()).unwrap();
+    let answer = tunnel::send(&connection.http, request).await.expect("an answer");
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    let mut stream = answer.into_body();
-    let mut text = String::new();
-    let mut until = async |what: &str| {
+    Events { body: answer.into_body(), text: String::new() }
+}
+
+impl Events {
+    async fn until(&mut self, what: &str) {
         let waiting = async {
-            while !text.contains(what) {
-                let frame = stream.frame().await.expect("an open stream").expect("a frame");
-                text.push_str(&String::from_utf8_lossy(&frame.into_data().expect("data")));
+            while !self.text.contains(what) {
+                let frame = self.body.frame().await.expect("an open stream").expect("a frame");
+                self.text.push_str(&String::from_utf8_lossy(&frame.into_data().expect("data")));
             }
         };
         if tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await.is_err() {
-            panic!("{what} did not come: {text}");
+            panic!("{what} did not come: {}", self.text);
         }
-    };
-    until("event: fleet\ndata: {").await;
-    until("event: rows\ndata: {\"tiles\":[[\"a\",\"east\",\"us-east\"").await;
-    tell(&hub, "a", 1, &[app("Synced", "Degraded")]).await;
-    until("\"us-east\",\"Degraded\"").await;
-    let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
-    clusters.delete("a", &Default::default()).await.unwrap();
-    until("\"gone\":[\"a\"]").await;
-    hub.stop().await;
+    }
 }

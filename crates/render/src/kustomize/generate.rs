@@ -120,11 +120,10 @@ fn pairs(generator: &Generator, load: &mut dyn FnMut(&str) -> Result<Vec<u8>, St
         let content = load(path).map_err(|what| format!("{field}: {what}"))?;
         found.extend(env_file(&content).map_err(|what| format!("{field}: {path}: {what}"))?);
     }
-    for literal in &generator.literals {
-        let (key, value) = literal.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-            // The text may be a password.
-            format!("literals: {:?} must be key=value", literal.chars().take(20).collect::<String>())
-        })?;
+    for (index, literal) in generator.literals.iter().enumerate() {
+        // The text itself may be a password: it is not shown.
+        let (key, value) =
+            literal.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| format!("literals[{index}] must be key=value"))?;
         found.push((key.to_owned(), unquoted(value).as_bytes().to_vec()));
     }
     for source in &generator.files {

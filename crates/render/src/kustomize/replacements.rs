@@ -83,14 +83,14 @@ fn source_value(set: &Set, source: &ReplacementSource) -> Result<Value, String> 
     refuse_options(source.options.as_ref())?;
     if value.as_f64().is_some() && value.as_i64().is_none() && value.as_u64().is_none() {
         // How it is written would go with it, and that is not known any more.
-        return Err(format!("fieldPath: {path} of {} is {value}, a number with a fraction; put it in quotes", resource.id()));
+        return Err(format!("fieldPath: {path} of {} is a number with a fraction; put it in quotes", resource.id()));
     }
     match source.options.as_ref().filter(|options| !options.delimiter.is_empty()) {
         None => Ok(value.clone()),
         Some(options) => {
             let text = plain(value).ok_or("options.delimiter: the value is no plain one")?;
             let part = usize::try_from(options.index).ok().and_then(|index| text.split(&options.delimiter).nth(index));
-            let part = part.ok_or_else(|| format!("options.index: {text:?} has no part {}", options.index))?;
+            let part = part.ok_or_else(|| format!("options.index: the value of {path} has no part {}", options.index))?;
             Ok(with_type_of(value, part.to_owned()))
         }
     }
@@ -296,7 +296,9 @@ fn typed(old: &Value, text: String) -> Result<Value, String> {
         Value::Bool(_) => text.parse::<bool>().ok().map(Value::Bool),
         _ => return Ok(Value::String(text)),
     };
-    parsed.ok_or_else(|| format!("{text:?} cannot take the place of {old}"))
+    // The text may come from a Secret: it is not shown.
+    let type_ = if old.is_number() { "number" } else { "true or false" };
+    parsed.ok_or_else(|| format!("the source is no {type_}, which stands there"))
 }
 
 /// Returns a text as what YAML takes it for: a field that is made has no type of its own.

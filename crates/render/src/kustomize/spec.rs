@@ -301,6 +301,9 @@ impl Reader<'_> {
         for (index, item) in items.into_iter().enumerate() {
             match serde_json::from_value(item) {
                 Ok(item) => found.push(item),
+                // The error would show the value, which may be a password.
+                Err(_) if field == "secretGenerator" => self
+                    .problem(&format!("{field}[{index}]"), "it must have name and, as lists of texts, literals (key=value), files or envs"),
                 Err(error) => self.problem(&format!("{field}[{index}]"), error),
             }
         }

@@ -22,6 +22,11 @@ const REGION_LABELS: [&str; 2] = ["region", "topology.kubernetes.io/region"];
 const REGION_CLAIM: &str = "region.open-cluster-management.io";
 /// Label or claim of a cluster that is not real.
 const SIMULATED: &str = "simulated.muster.dev";
+/// Of one cluster; what it tells beyond is not shown. An agent keeps to less.
+const APPS_MAX: usize = 2_000;
+const WORKLOADS_MAX: usize = 10_000;
+/// A value that is longer counts as unreadable.
+const VALUE_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Default)]
 pub struct Entry {
@@ -30,6 +35,8 @@ pub struct Entry {
     workloads: BTreeMap<String, Known>,
     info: Option<(String, ClusterInfo)>,
     pub lost: u64,
+    /// Applications whose workloads changed since images were summed up.
+    unsummed: BTreeSet<String>,
     /// As decided; what changes by itself (last seen, is current) is filled in when somebody asks.
     pub row: ClusterRow,
     pub symptoms: Vec<Symptom>,
@@ -98,6 +105,10 @@ impl Entry {
             (told.namespace, told.name) = (namespace.to_owned(), name.to_owned());
         }
         let happened = activity::of_app(self.apps.get(&row.key).map(|app| &app.told), Some(&told));
+        if self.apps.len() >= APPS_MAX && !self.apps.contains_key(&row.key) {
+            tracing::warn!(cluster = row.cluster, application = row.key, "more than {APPS_MAX} Applications: it is not shown");
+            return Vec::new();
+        }
         let app = App {
             cluster_uid: row.cluster_uid.clone(),
             told,
@@ -107,13 +118,15 @@ impl Entry {
             version: String::new(),
         };
         self.apps.insert(row.key.clone(), app);
-        self.sum_images(&row.key, images);
+        self.unsummed.insert(row.key.clone());
         happened
     }
 
     fn set_workload(&mut self, row: &Row, images: &mut Images) {
         let before = self.workloads.get(&row.key).map(|known| (known.app.clone(), known.cluster_uid == row.cluster_uid));
+        let is_full = self.workloads.len() >= WORKLOADS_MAX && before.is_none();
         let app = match parse::<Workload>(row) {
+            Some(_) if is_full => return,
             Some(workload) => {
                 let trouble = symptoms::trouble(&workload).map(Box::new);
                 let app = workload.application.clone().unwrap_or_default();
@@ -129,24 +142,39 @@ impl Entry {
                 None
             }
         };
-        let apps: BTreeSet<String> = before.map(|(app, _)| app).into_iter().chain(app).filter(|app| !app.is_empty()).collect();
-        for app in apps {
-            self.sum_images(&app, images);
+        self.unsummed.extend(before.map(|(app, _)| app).into_iter().chain(app).filter(|app| !app.is_empty()));
+    }
+
+    /// Gathers the images of Applications from their workloads.
+    fn sum_images(&mut self, images: &mut Images) {
+        let unsummed = std::mem::take(&mut self.unsummed);
+        let mut all: BTreeMap<&str, BTreeSet<ImageRow>> = unsummed.iter().map(|key| (key.as_str(), BTreeSet::new())).collect();
+        for known in self.workloads.values() {
+            if let Some(of_app) = all.get_mut(known.app.as_str()) {
+                of_app.extend(known.images.iter().cloned());
+            }
+        }
+        for (key, of_app) in all {
+            let Some(app) = self.apps.get_mut(key) else { continue };
+            app.images = images.share(of_app.into_iter().collect());
+            app.version = versions::name(&app.told.name, &app.told.revision, &app.images);
         }
     }
 
-    /// Gathers the images of an Application from its workloads.
-    fn sum_images(&mut self, key: &str, images: &mut Images) {
-        let Some(app) = self.apps.get_mut(key) else { return };
-        let of_app = self.workloads.values().filter(|known| known.app == key);
-        let all: BTreeSet<ImageRow> = of_app.flat_map(|known| known.images.iter().cloned()).collect();
-        app.images = images.share(all.into_iter().collect());
-        app.version = versions::name(&app.told.name, &app.told.revision, &app.images);
+    /// Forgets what another cluster told that had the name before.
+    fn keep_only(&mut self, uid: &str) {
+        self.apps.retain(|_, app| app.cluster_uid == uid);
+        self.workloads.retain(|_, known| known.cluster_uid == uid);
+        self.info.take_if(|(told_by, _)| told_by != uid);
     }
 
     /// Decides what is shown; nothing for what is no cluster (any more).
-    pub fn refresh(&mut self, name: &str) -> Option<Verdict> {
+    pub fn refresh(&mut self, name: &str, images: &mut Images) -> Option<Verdict> {
         let cluster = self.cluster.clone()?;
+        if let Some(uid) = recorded_uid(&cluster) {
+            self.keep_only(uid);
+        }
+        self.sum_images(images);
         let mut row = facts(name, &cluster);
         let link = link(&cluster);
         let info = self.info.as_ref().map(|(_, info)| info.clone()).unwrap_or_default();
@@ -172,7 +200,6 @@ impl Entry {
         row.state_reason = verdict.reason.clone();
         row.state_since = verdict.since;
         row.app_state = verdict.app_state;
-        row.problems = u32::try_from(self.symptoms.len()).unwrap_or(u32::MAX);
         row.nodes = info.nodes;
         row.nodes_ready = info.nodes_ready;
         row.clock_skew_ms = info.clock_skew_ms;
@@ -222,7 +249,8 @@ impl Entry {
 }
 
 fn parse<T: serde::de::DeserializeOwned + Default>(row: &Row) -> Option<T> {
-    row.value.as_ref().map(|value| serde_json::from_str(value.get()).unwrap_or_default())
+    let read = |text: &str| if text.len() > VALUE_BYTES_MAX { T::default() } else { serde_json::from_str(text).unwrap_or_default() };
+    row.value.as_ref().map(|value| read(value.get()))
 }
 
 pub fn image_rows(workload: &Workload) -> Vec<ImageRow> {

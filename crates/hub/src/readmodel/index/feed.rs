@@ -16,6 +16,8 @@ use crate::Context;
 /// Words of the records for what the hub itself writes down.
 pub const ACTIVITY: &str = "hub-activity";
 pub const STATE: &str = "hub-cluster-state";
+/// How words begin that only the hub may use.
+pub const HUB_KINDS: &str = "hub-";
 
 /// Changes that come within this are taken together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -33,7 +35,8 @@ impl Index {
         ctx.caches.clusters.observe(move |change| marked.mark(&change.key.name));
         let started = ctx.now();
         let writer = Writer { records: self.0.records.clone(), hub_uid: hub_uid.to_owned(), incarnation: started.to_string(), sequence: 0 };
-        let feed = Feed { index: self.clone(), ctx: ctx.clone(), writer, read: [0; KINDS.len()], counted_at: None };
+        let feed =
+            Feed { index: self.clone(), ctx: ctx.clone(), writer, read: [0; KINDS.len()], counted_at: None, touched: BTreeSet::new() };
         ctx.runtime.spawn("read-model", feed.run());
     }
 }
@@ -45,6 +48,8 @@ struct Feed {
     /// Of each kind: the version of the records up to which it was read.
     read: [u64; KINDS.len()],
     counted_at: Option<Instant>,
+    /// Clusters of which something was read that is not shown yet.
+    touched: BTreeSet<String>,
 }
 
 impl Feed {
@@ -84,7 +89,7 @@ impl Feed {
         loop {
             let listing = self.index.0.records.list(query.clone()).await?;
             let mut inner = self.index.0.inner.write();
-            // A spoke may use any word, but it speaks under its own UID.
+            // Nobody else speaks under the hub's UID; what an older hub let in is not believed.
             for row in listing.rows.into_iter().filter(|row| row.cluster_uid == self.writer.hub_uid) {
                 let state = row.value.as_ref().and_then(|v| serde_json::from_str::<WrittenState>(v.get()).ok());
                 inner.written.insert(row.key, state.map(|s| s.state).unwrap_or_default());
@@ -99,7 +104,6 @@ impl Feed {
     async fn read_changes(&mut self, now: Timestamp) -> Result<(), records::Error> {
         let records = self.index.0.records.clone();
         let acknowledged = *records.version().borrow();
-        let mut touched = BTreeSet::new();
         for (at, kind) in KINDS.iter().enumerate() {
             let is_first = self.read[at] == 0;
             let mut query =
@@ -111,7 +115,7 @@ impl Feed {
                 let mut inner = self.index.0.inner.write();
                 for row in &listing.rows {
                     inner.set_row(kind, row, now);
-                    touched.insert(row.cluster.clone());
+                    self.touched.insert(row.cluster.clone());
                 }
                 match listing.next {
                     Some(next) => query.after = Some(next),
@@ -120,14 +124,17 @@ impl Feed {
             }
             self.read[at] = version.unwrap_or(self.read[at]);
         }
-        touched.extend(self.count_lost().await?);
+        match self.count_lost().await {
+            Ok(changed) => self.touched.extend(changed),
+            Err(error) => tracing::warn!(%error, "lost reports cannot be counted"),
+        }
         let mut inner = self.index.0.inner.write();
         if !std::mem::replace(&mut inner.is_loaded, true) {
             // What differs from what was written down before this start is news.
-            touched.extend(inner.entries.keys().cloned());
+            self.touched.extend(inner.entries.keys().cloned());
         }
-        for name in &touched {
-            inner.refresh(name, now);
+        for name in std::mem::take(&mut self.touched) {
+            inner.refresh(&name, now);
         }
         let version = inner.version;
         drop(inner);
@@ -143,8 +150,9 @@ impl Feed {
         }
         let mut lost = std::collections::BTreeMap::<String, u64>::new();
         for stream in self.index.0.records.streams().await? {
-            if stream.missing > 0 {
-                *lost.entry(stream.cluster).or_default() += stream.missing;
+            if stream.lost > 0 {
+                let count = lost.entry(stream.cluster).or_default();
+                *count = count.saturating_add(stream.lost);
             }
         }
         self.counted_at = Some(Instant::now());

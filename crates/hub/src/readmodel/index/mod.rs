@@ -9,7 +9,7 @@ mod entry;
 mod feed;
 mod images;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +24,11 @@ use tokio::sync::{Notify, watch};
 
 pub use entry::image_rows;
 pub use entry::{App, Entry};
-pub use feed::{ACTIVITY, STATE, WrittenState};
+pub use feed::{ACTIVITY, HUB_KINDS, STATE, WrittenState};
 use images::Images;
 
 /// Kinds of report that it keeps.
 const KINDS: [Kind; 3] = [Kind::ClusterInfo, Kind::Application, Kind::Workload];
-/// Departures that streams of changes are told; one that is further behind begins anew.
-const GONE_MAX: usize = 10_000;
 /// What happened and is not yet written; more is dropped and counted.
 const PENDING_MAX: usize = 50_000;
 /// A question waits so long for what was acknowledged before it.
@@ -58,7 +56,6 @@ pub struct Inner {
     entries: BTreeMap<String, Entry>,
     /// Grows with every change that shows.
     pub version: u64,
-    gone: VecDeque<(u64, String)>,
     images: Images,
     /// Whether everything recorded was read: before that nothing is news.
     is_loaded: bool,
@@ -144,13 +141,6 @@ impl Inner {
         self.entries.get(name).filter(|entry| entry.cluster.is_some())
     }
 
-    /// Returns the clusters that left after a version; none if that is no longer known.
-    pub fn gone_after(&self, version: u64) -> Option<Vec<String>> {
-        let is_known = self.gone.len() < GONE_MAX || self.gone.front().is_some_and(|(first, _)| *first <= version);
-        let after = || self.gone.iter().filter(|(at, _)| *at > version);
-        is_known.then(|| after().map(|(_, name)| name.clone()).filter(|name| self.cluster(name).is_none()).collect())
-    }
-
     fn set_cluster(&mut self, name: &str, cluster: Option<Arc<ManagedCluster>>, now: Timestamp) {
         let is_there = cluster.is_some();
         let entry = self.entries.entry(name.to_owned()).or_default();
@@ -165,10 +155,6 @@ impl Inner {
         }
         if was_there {
             self.version += 1;
-            if self.gone.len() == GONE_MAX {
-                self.gone.pop_front();
-            }
-            self.gone.push_back((self.version, name.to_owned()));
             if self.written.remove(name).is_some() {
                 self.tell(Happened::State(name.to_owned(), None, now));
             }
@@ -201,7 +187,14 @@ impl Inner {
     /// Decides anew what is shown of a cluster.
     fn refresh(&mut self, name: &str, now: Timestamp) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let Some(verdict) = entry.refresh(name) else { return };
+        // What one cluster tells must never stop the others: not even by a defect of ours.
+        let images = &mut self.images;
+        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| entry.refresh(name, images)));
+        let Ok(verdict) = decided else {
+            tracing::error!(cluster = name, "what it tells cannot be judged, a defect; it is shown as it was");
+            return;
+        };
+        let Some(verdict) = verdict else { return };
         self.version += 1;
         entry.version = self.version;
         if !self.is_loaded {
