@@ -117,6 +117,7 @@ fn start_gitops(context: &Context, git_link: Option<GitLink>) {
         context.state_dir.file("git").unwrap_or_else(|| std::env::temp_dir().join(format!("muster-agent-{}", context.cluster_uid)));
     let mut options = git::Options::new(mirrors);
     options.is_file_allowed = false;
+    options.references = Arc::new(|repo, path, content| render::wanted(repo, path, content));
     let git: Arc<dyn gitops::sources::Source> = Arc::new(gitops::sources::GitSource(git::Mirrors::new(options)));
     let git = git_link.map_or(git.clone(), |over| over(git));
     let sources: Vec<Arc<dyn gitops::sources::Source>> = vec![Arc::new(gitops::sources::HubSource(context.hub.http.clone())), git];

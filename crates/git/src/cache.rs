@@ -26,7 +26,8 @@ impl PackCache {
 
     fn file(&self, repo: &str, commit: &CommitId, path: &str) -> PathBuf {
         let mut hash = Sha256::new();
-        for part in [repo, commit.as_str(), path] {
+        // The first part changes with what a pack of a path holds: what was kept before is made again.
+        for part in ["2", repo, commit.as_str(), path] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }

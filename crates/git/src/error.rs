@@ -7,6 +7,10 @@ use crate::CommitId;
 pub enum Error {
     #[error("repository {repo:?} has no scheme muster can read: use https://, http:// or file://")]
     Scheme { repo: String },
+    #[error(
+        "repository {repo} has a password in its URL, where everybody reads it; leave it out, and add a Secret with label argocd.argoproj.io/secret-type=repository, url, username and password"
+    )]
+    PasswordInUrl { repo: String },
     #[error("repository {repo} cannot be reached: {cause}; check repoURL, the network and that the Git server is up")]
     Unreachable { repo: String, cause: String },
     #[error(
@@ -43,7 +47,7 @@ impl Error {
     /// Returns the HTTP status that says the same.
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::Scheme { .. } => 400,
+            Self::Scheme { .. } | Self::PasswordInUrl { .. } => 400,
             Self::NotFound { .. } | Self::Empty { .. } | Self::Revision { .. } | Self::Commit { .. } | Self::Path { .. } => 404,
             Self::Refused { .. } | Self::TooLarge { .. } => 422,
             Self::Unreachable { .. } | Self::LoginMissing { .. } | Self::LoginRefused { .. } => 502,

@@ -107,6 +107,26 @@ pub fn normal_url(url: &str) -> String {
     }
 }
 
+/// Returns whether a URL carries a password.
+pub fn has_password(url: &str) -> bool {
+    login_in(url).is_some_and(|login| login.contains(':'))
+}
+
+/// Returns a URL without the login it carries: what is shown must not repeat a password.
+pub fn without_password(url: &str) -> String {
+    match (url.split_once("://"), login_in(url)) {
+        (Some((scheme, rest)), Some(login)) => format!("{scheme}://...{}", &rest[login.len()..]),
+        _ => url.to_owned(),
+    }
+}
+
+/// What stands before the `@` of a URL's host.
+fn login_in(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@').map(|(login, _)| login)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +135,14 @@ mod tests {
     fn spellings_of_one_repository_are_one() {
         assert_eq!(normal_url("HTTPS://Git.Example.com/Team/App.git/"), "https://git.example.com/Team/App");
         assert_eq!(normal_url("https://git.example.com/Team/App"), "https://git.example.com/Team/App");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_found_and_not_shown() {
+        assert!(has_password("https://me:hunter2@git.example/app") && !has_password("https://me@git.example/app"));
+        assert!(!has_password("https://git.example/app@v1:2"));
+        assert_eq!(without_password("https://me:hunter2@git.example/app"), "https://...@git.example/app");
+        assert_eq!(without_password("https://git.example/a@b"), "https://git.example/a@b");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tunnel::HttpService;
 
-use crate::http::server_of;
+use crate::http::{Link, server_of};
 use crate::remote::{self, Remote};
 use crate::tree::{self, Place};
 use crate::{CommitId, Error, Limits, Logins, Options, Pack, PackCache, References};
@@ -222,13 +222,21 @@ impl Mirror {
     /// Runs a conversation on a blocking thread, with a limit on its time.
     async fn remotely<T: Send + 'static>(&self, work: impl FnOnce(&Remote<'_>) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
         let interrupt = Arc::new(AtomicBool::new(false));
-        let (this, interrupted, http, runtime) = (self.clone(), interrupt.clone(), self.http()?, Handle::current());
+        let until = Instant::now() + CONVERSATION_TIMEOUT;
+        let link = self.http()?.map(|http| Link {
+            http,
+            runtime: Handle::current(),
+            until,
+            interrupt: interrupt.clone(),
+            received: Arc::default(),
+        });
+        let (this, interrupted) = (self.clone(), interrupt.clone());
         let conversation = self.blocking(move || {
             let Inner { url, dir, logins, .. } = &*this.0;
             shrink(url, dir)?;
-            work(&Remote { url, login: logins(url), dir, http, runtime, interrupt: &interrupted })
+            work(&Remote { url, login: logins(url), dir, link, interrupt: interrupted })
         });
-        match tokio::time::timeout(CONVERSATION_TIMEOUT, conversation).await {
+        match tokio::time::timeout_at(until, conversation).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 interrupt.store(true, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::{Error, Limits, Logins, Mirror, PackCache, References, normal_url};
+use crate::{Error, Limits, Logins, Mirror, PackCache, References, has_password, normal_url, without_password};
 
 /// What mirrors share.
 #[derive(Clone)]
@@ -70,6 +70,9 @@ impl Mirrors {
         if !is_known_scheme {
             return Err(Error::Scheme { repo: without_password(url) });
         }
+        if has_password(url) {
+            return Err(Error::PasswordInUrl { repo: without_password(url) });
+        }
         let key = normal_url(url);
         let mut mirrors = mirrors.lock();
         if let Some(mirror) = mirrors.get(&key) {
@@ -96,15 +99,4 @@ impl Mirrors {
 fn mirror_dir(dir: &Path, key: &str) -> PathBuf {
     let hash: String = Sha256::digest(key.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     dir.join("mirrors").join(format!("{hash}.git"))
-}
-
-/// An error must not repeat a password that stands in a URL.
-fn without_password(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => match rest.split_once('@') {
-            Some((_, host)) => format!("{scheme}://...@{host}"),
-            None => url.to_owned(),
-        },
-        None => url.to_owned(),
-    }
 }

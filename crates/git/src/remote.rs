@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use gix::bstr::{BString, ByteSlice};
@@ -15,11 +16,9 @@ use gix::protocol::handshake::Ref;
 use gix::protocol::transport::Protocol;
 use gix::protocol::transport::client::blocking_io::http::Transport;
 use gix::remote::{Direction, fetch};
-use tokio::runtime::Handle;
-use tunnel::HttpService;
 
 use crate::error::root_cause;
-use crate::http::Client;
+use crate::http::{Client, Link};
 use crate::{CommitId, Error, Login};
 
 /// The repository a conversation is about.
@@ -29,9 +28,8 @@ pub(crate) struct Remote<'a> {
     /// Where the mirror is kept.
     pub dir: &'a Path,
     /// The way to its server; `None` for a repository on disk.
-    pub http: Option<HttpService>,
-    pub runtime: Handle,
-    pub interrupt: &'a AtomicBool,
+    pub link: Option<Link>,
+    pub interrupt: Arc<AtomicBool>,
 }
 
 /// Opens the mirror on disk, or makes an empty one.
@@ -106,8 +104,7 @@ impl Remote<'_> {
         let login = self.login.clone();
         let failed = |error: gix::Error| self.explain(&error);
         let url = gix::url::parse(self.url).map_err(|_| Error::Scheme { repo: self.url.to_owned() })?;
-        let transport =
-            self.http.clone().map(|http| Transport::new_http(Client::new(http, self.runtime.clone()), url.clone(), Protocol::V2, false));
+        let transport = self.link.clone().map(|link| Transport::new_http(Client::new(link), url.clone(), Protocol::V2, false));
         let remote = repository.remote_at(url).map_err(failed)?;
         let remote =
             remote.with_fetch_tags(fetch::Tags::None).with_refspecs(specs.iter().map(|s| BString::from(s.as_str())), Direction::Fetch);
@@ -124,7 +121,7 @@ impl Remote<'_> {
         let lacking = tips.values().flatten().any(|commit| !has_commit(repository, commit));
         if lacking {
             let depth = fetch::Shallow::DepthAtRemote(NonZeroU32::MIN);
-            prepared.with_shallow(depth).receive(gix::progress::Discard, self.interrupt).map_err(failed)?;
+            prepared.with_shallow(depth).receive(gix::progress::Discard, &self.interrupt).map_err(failed)?;
             let fresh = open(self.url, self.dir)?;
             if let Some(missing) = tips.values().flatten().find(|commit| !has_commit(&fresh, commit)) {
                 let cause = "the server sent a pack without it".to_owned();

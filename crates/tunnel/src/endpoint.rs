@@ -12,8 +12,9 @@ use kube::config::{AuthInfo, Cluster, Context, Kubeconfig, NamedAuthInfo, NamedC
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 
+use crate::Error;
+use crate::proxy::Proxy;
 use crate::tls::{Pem, TlsSettings};
-use crate::{Error, proxy};
 
 /// A bound service account token on disk is replaced well before it expires; once a minute is as client-go does.
 const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ pub(crate) struct Endpoint {
     pub path_prefix: String,
     /// `None` for `http://`.
     pub tls: Option<TlsSettings>,
-    pub proxy: Option<Uri>,
+    pub proxy: Option<Proxy>,
     pub default_namespace: String,
     headers: HeaderMap,
     token_file: Option<TokenFile>,
@@ -54,10 +55,8 @@ impl Endpoint {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = is_tls.then(|| tls_settings(&host, &cluster, &user)).transpose()?;
         let proxy = match cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
-            Some(url) => Some(proxy_uri("clusters[].cluster.proxy-url", url)?),
-            None => {
-                proxy::of_environment(&Matcher::from_env(), &uri).map(|url| proxy_uri("HTTPS_PROXY or HTTP_PROXY", &url)).transpose()?
-            }
+            Some(url) => Some(Proxy::parse("clusters[].cluster.proxy-url", url)?),
+            None => Proxy::of_environment(&Matcher::from_env(), &uri)?,
         };
         let (headers, token_file) = identity(&user)?;
         Ok(Self {
@@ -245,14 +244,6 @@ fn identity(user: &AuthInfo) -> Result<(HeaderMap, Option<TokenFile>), Error> {
 fn secret(user: &AuthInfo, field: &str) -> Result<Option<String>, Error> {
     let value = serde_json::to_value(user).map_err(|e| bad(format!("users[].user: {e}")))?;
     Ok(value.get(field).and_then(|v| v.as_str()).map(str::to_owned))
-}
-
-fn proxy_uri(field: &str, url: &str) -> Result<Uri, Error> {
-    let uri: Uri = url.parse().map_err(|e| bad(format!("{field} {url:?}: {e}")))?;
-    if uri.scheme_str() != Some("http") || uri.host().is_none() {
-        return Err(bad(format!("{field} {url:?}: only http:// proxies are supported")));
-    }
-    Ok(uri)
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, Error> {

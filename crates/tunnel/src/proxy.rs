@@ -1,41 +1,67 @@
 //! Through an HTTP proxy: `CONNECT host:port`.
 
-use base64::Engine;
-use http::Uri;
+use http::uri::Authority;
+use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::endpoint::basic;
+use crate::Error;
+use crate::endpoint::{bad, basic};
 
 /// A proxy that answers with more header bytes than this is none.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 
-/// Returns the proxy that the environment names for a server (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, unless `NO_PROXY`
-/// has the host), as client-go does: never for this machine itself.
-pub(crate) fn of_environment(environment: &Matcher, server: &Uri) -> Option<String> {
-    let host = server.host()?.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    let found = environment.intercept(server).filter(|_| !is_loopback)?;
-    let authority = found.uri().authority()?;
-    let login = found.basic_auth().and_then(|header| header.to_str().ok()?.strip_prefix("Basic ").map(str::to_owned));
-    let login = login.and_then(|login| String::from_utf8(base64::engine::general_purpose::STANDARD.decode(login).ok()?).ok());
-    let login = login.map(|login| format!("{login}@")).unwrap_or_default();
-    Some(format!("{}://{login}{authority}", found.uri().scheme_str()?))
+/// A proxy and our login there, which no message shows.
+pub(crate) struct Proxy {
+    host: String,
+    port: u16,
+    login: Option<HeaderValue>,
+}
+
+impl Proxy {
+    /// Reads a kubeconfig's `proxy-url`.
+    pub fn parse(field: &str, url: &str) -> Result<Self, Error> {
+        let uri: Uri = url.parse().map_err(|error| bad(format!("{field} is no URL: {error}")))?;
+        let login = uri.authority().and_then(login_in).map(|(name, password)| basic(name, password)).transpose()?;
+        Self::new(field, &uri, login)
+    }
+
+    /// Returns the proxy that the environment names for a server (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, unless `NO_PROXY`
+    /// has the host), as client-go does: never for this machine itself.
+    pub fn of_environment(environment: &Matcher, server: &Uri) -> Result<Option<Self>, Error> {
+        let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let Some(found) = environment.intercept(server).filter(|_| !is_loopback) else { return Ok(None) };
+        Self::new("the environment's HTTPS_PROXY or HTTP_PROXY", found.uri(), found.basic_auth().cloned()).map(Some)
+    }
+
+    fn new(field: &str, uri: &Uri, login: Option<HeaderValue>) -> Result<Self, Error> {
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        if scheme != "http" || host.is_empty() {
+            return Err(bad(format!("{field} names {scheme}://{host}: only http:// proxies are supported")));
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port: uri.port_u16().unwrap_or(80), login })
+    }
+}
+
+/// The `name:password@` of an authority.
+fn login_in(authority: &Authority) -> Option<(&str, &str)> {
+    let (user, _) = authority.as_str().rsplit_once('@')?;
+    Some(user.split_once(':').unwrap_or((user, "")))
 }
 
 /// Opens a TCP connection to the target, directly or through a proxy.
-pub(crate) async fn open(proxy: Option<&Uri>, host: &str, port: u16) -> std::io::Result<TcpStream> {
+pub(crate) async fn open(proxy: Option<&Proxy>, host: &str, port: u16) -> std::io::Result<TcpStream> {
     let Some(proxy) = proxy else {
         return TcpStream::connect((host, port)).await;
     };
-    let proxy_host = proxy.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let mut stream = TcpStream::connect((proxy_host, proxy.port_u16().unwrap_or(80))).await?;
+    let mut stream = TcpStream::connect((proxy.host.as_str(), proxy.port)).await?;
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some((name, password)) = credentials(proxy) {
-        let value = basic(name, password).map_err(std::io::Error::other)?;
-        request += &format!("Proxy-Authorization: {}\r\n", value.to_str().unwrap_or_default());
+    if let Some(login) = &proxy.login {
+        request += &format!("Proxy-Authorization: {}\r\n", login.to_str().unwrap_or_default());
     }
     request += "\r\n";
     stream.write_all(request.as_bytes()).await?;
@@ -43,7 +69,7 @@ pub(crate) async fn open(proxy: Option<&Uri>, host: &str, port: u16) -> std::io:
     if status.split_ascii_whitespace().nth(1) == Some("200") {
         Ok(stream)
     } else {
-        Err(std::io::Error::other(format!("the proxy {proxy_host} refused {target}: {status:?}")))
+        Err(std::io::Error::other(format!("the proxy {} refused {target}: {status:?}", proxy.host)))
     }
 }
 
@@ -59,21 +85,16 @@ async fn answer(stream: &mut TcpStream) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
 }
 
-/// The `name:password@` of the proxy's URL.
-fn credentials(proxy: &Uri) -> Option<(&str, &str)> {
-    let (user, _) = proxy.authority()?.as_str().rsplit_once('@')?;
-    Some(user.split_once(':').unwrap_or((user, "")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_environment_names_a_proxy_but_never_for_this_machine() {
-        let environment = Matcher::builder().https("http://me:secret@proxy.shop:3128").no("git.shop, 10.0.0.0/8").build();
-        let proxy = |server: &str| of_environment(&environment, &server.parse().unwrap());
-        assert_eq!(proxy("https://hub.example:6443").as_deref(), Some("http://me:secret@proxy.shop:3128"));
+        let environment = Matcher::builder().https("http://me:se%2Fcret@proxy.shop:3128").no("git.shop, 10.0.0.0/8").build();
+        let proxy = |server: &str| Proxy::of_environment(&environment, &server.parse().unwrap()).unwrap();
+        let found = proxy("https://hub.example:6443").expect("a proxy");
+        assert_eq!((found.host.as_str(), found.port, found.login), ("proxy.shop", 3128, Some(basic("me", "se/cret").unwrap())));
         for server in [
             "https://git.shop",
             "https://10.1.2.3:6443",
@@ -82,7 +103,19 @@ mod tests {
             "https://[::1]:1",
             "http://hub.example",
         ] {
-            assert_eq!(proxy(server), None, "{server}");
+            assert!(proxy(server).is_none(), "{server}");
+        }
+    }
+
+    #[test]
+    fn no_message_shows_a_proxys_password() {
+        let environment = Matcher::builder().https("https://me:hunter2@proxy.shop:3128").build();
+        let refused =
+            Proxy::of_environment(&environment, &"https://hub.example".parse().unwrap()).err().expect("TLS to proxies is not there");
+        assert!(refused.to_string().contains("https://proxy.shop") && !refused.to_string().contains("hunter2"), "{refused}");
+        for url in ["socks5://me:hunter2@proxy.shop", "http://me:hunter2 @proxy.shop"] {
+            let refused = Proxy::parse("proxy-url", url).err().expect("no proxy").to_string();
+            assert!(refused.contains("proxy-url") && !refused.contains("hunter2"), "{refused}");
         }
     }
 }

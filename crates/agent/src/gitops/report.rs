@@ -105,7 +105,7 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
         namespace: app.metadata.namespace.clone().unwrap_or_default(),
         name: app.metadata.name.clone().unwrap_or_default(),
         project: app.spec.project.clone(),
-        repo: source.repo_url,
+        repo: git::without_password(&source.repo_url),
         path: source.path,
         target_revision: source.target_revision,
         revision: status.sync.revision.clone(),

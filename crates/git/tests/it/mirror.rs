@@ -252,3 +252,10 @@ async fn a_redirect_to_another_server_is_an_error_with_its_address() {
     let around = mirrors.get(&format!("http://{around}/a.git")).expect("a mirror").resolve("main", NOW).await.expect_err("refused");
     assert!(around.to_string().contains("redirected 5 times"), "{around}");
 }
+
+#[tokio::test]
+async fn a_password_in_a_url_is_refused_and_not_repeated() {
+    let (_dir, mirrors) = mirrors(|_| {});
+    let refused = mirrors.get("https://me:hunter2@git.example/app").err().expect("refused");
+    assert!(matches!(refused, Error::PasswordInUrl { .. }) && !refused.to_string().contains("hunter2"), "{refused}");
+}
