@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::status::duration;
 use crate::client::{Hub, Target};
 use crate::code;
+use crate::layout::write_whole;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -261,7 +262,7 @@ impl Join {
         } else {
             let valid = SignedDuration::try_from(self.ttl)?;
             let token = hub::bootstrap_token(&hub.client(), Timestamp::now(), valid).await.map_err(|e| anyhow::anyhow!("{}", e.full()))?;
-            crate::client::write_private(&bootstrap, &hub.with_token("bootstrap", &token)?)?;
+            write_whole(&bootstrap, hub.with_token("bootstrap", &token)?.as_bytes(), 0o600)?;
             eprintln!("wrote {}: take it to the cluster, it lets clusters ask to join for {} s", bootstrap.display(), self.ttl.as_secs());
         }
         if !self.run || self.dry_run {
