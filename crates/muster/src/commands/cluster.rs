@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::status::duration;
+use super::table::{line, lines};
 use crate::client::{Hub, Target};
 use crate::code;
 use crate::layout::write_whole;
@@ -49,15 +50,15 @@ impl Accept {
         for name in &self.clusters {
             match accept(&hub, name, self.dry_run).await {
                 Ok(outcome) => {
-                    println!("{name}: {}", outcome.text(self.dry_run));
+                    say!("{name}: {}", outcome.text(self.dry_run));
                     for (request, why) in &outcome.refused {
-                        eprintln!("{name}: request {request} is not approved: {why}");
+                        eprintln!("{name}: request {request} is not approved: {}", line(why));
                     }
                     refused += outcome.refused.len();
                     done += usize::from(outcome.refused.is_empty() || outcome.approved > 0 || !outcome.was_accepted);
                 }
                 Err(error) => {
-                    eprintln!("{name}: {error:#}");
+                    eprintln!("{name}: {}", lines(&format!("{error:#}")));
                     failed += 1;
                 }
             }
@@ -219,7 +220,7 @@ impl Leave {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        println!("{name} {}", if self.wait { "left" } else { "is leaving" });
+        say!("{name} {}", if self.wait { "left" } else { "is leaving" });
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -266,7 +267,7 @@ impl Join {
             eprintln!("wrote {}: take it to the cluster, it lets clusters ask to join for {} s", bootstrap.display(), self.ttl.as_secs());
         }
         if !self.run || self.dry_run {
-            println!("muster-agent {}", line.join(" "));
+            say!("muster-agent {}", line.join(" "));
             eprintln!("then, unless it is accepted by itself: muster accept {}", self.cluster);
             return Ok(ExitCode::SUCCESS);
         }
