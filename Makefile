@@ -7,7 +7,7 @@ PORT ?= 7443
 DIR ?= .muster
 MUSTER = target/release/muster
 
-.PHONY: help build web up down status test test-web chromium bench bench-agent soak lint fmt tidy deny kubectls
+.PHONY: help build web up down status test test-web test-pages chromium bench bench-agent soak lint fmt tidy deny kubectls
 
 help:
 	@echo "make up [EXAMPLE=first|retail] [STORES=5] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
@@ -41,21 +41,22 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	touch $@
 
 # One profile for everything, so that nothing is built twice. nextest where it is there: it ends tests that hang.
-test: web kubectls
+test: web kubectls chromium
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		MUSTER_KUBECTLS=$(CURDIR)/.dev/kubectl cargo nextest run --release --locked --workspace; \
 	else \
 		MUSTER_KUBECTLS=$(CURDIR)/.dev/kubectl cargo test --release --locked --workspace; \
 	fi
-	$(MAKE) test-web
+	$(MAKE) test-pages
 
 # The console: its logic, and then every page in Chromium on a real fleet.
-test-web: web chromium $(MUSTER)
+test-web: build chromium
+	$(MAKE) test-pages
+
+# As above, with the programs that were built just now: the tests of the workspace build them as well.
+test-pages:
 	cd web && npm run --silent test
 	cd web && MUSTER=$(CURDIR)/$(MUSTER) node --test --test-reporter=spec e2e/*.test.mjs
-
-$(MUSTER):
-	$(MAKE) build
 
 # Debian's, where we may install it; the tests say so when it is missing.
 chromium:

@@ -18,7 +18,7 @@ import ThLargeIcon from '@patternfly/react-icons/dist/esm/icons/th-large-icon';
 import { Component, lazy, type ReactNode, Suspense, useCallback, useEffect, useRef, useState } from 'react';
 import { Refusal, signOut } from './lib/api';
 import { KEYS, useKeys } from './lib/keys';
-import { follow, navigate, usePlace } from './lib/router';
+import { decoded, follow, navigate, usePlace } from './lib/router';
 import { FleetPage } from './pages/fleet';
 import { Failure, Live, Loading, Nothing } from './parts/blocks';
 import { Go, NowProvider } from './parts/words';
@@ -55,7 +55,7 @@ export function App() {
   const isAt = (to: string) => (to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`));
   const section = NAV.find(([to]) => isAt(to))?.[1];
   useEffect(() => {
-    const words = path.split('/').slice(2).map(decodeURIComponent).join(' / ');
+    const words = decoded(path).slice(1).join(' / ');
     document.title = [words, section, 'muster'].filter(Boolean).join(' · ');
   }, [path, section]);
   return (
@@ -83,13 +83,7 @@ export function App() {
                 <Live />
                 <Button variant="plain" aria-label={isDark ? 'Light mode' : 'Dark mode'} title={`${isDark ? 'Light' : 'Dark'} (d)`} onClick={toggleTheme} icon={isDark ? <SunIcon /> : <MoonIcon />} />
                 <Button variant="plain" aria-label="Keyboard help" title="Keys (?)" onClick={() => setHelpOpen(true)} icon={<KeyboardIcon />} />
-                <Button
-                  variant="plain"
-                  aria-label="Sign out"
-                  title="End this session"
-                  icon={<SignOutIcon />}
-                  onClick={() => void signOut().finally(() => window.location.assign('/'))}
-                />
+                <SignOut />
               </div>
             </MastheadContent>
           </Masthead>
@@ -140,7 +134,7 @@ export function App() {
 }
 
 function Route({ path }: { path: string }) {
-  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
+  const parts = decoded(path);
   const [page, first, second, third] = parts;
   if (!page) return <FleetPage />;
   if (page === 'clusters' && !first) return <ClustersPage />;
@@ -154,6 +148,31 @@ function Route({ path }: { path: string }) {
         Nothing is at <code>{path}</code>. <Go to="/">Go to the fleet</Go>
       </p>
     </Nothing>
+  );
+}
+
+/** Ends the session. As long as the console has not confirmed that, the page stays and says so. */
+function SignOut() {
+  const [refused, setRefused] = useState<string>();
+  const leave = async () => {
+    setRefused(undefined);
+    try {
+      await signOut();
+      window.location.assign('/');
+    } catch (error) {
+      setRefused(error instanceof Refusal ? error.message : String(error));
+    }
+  };
+  return (
+    <>
+      <Button variant="plain" aria-label="Sign out" title="End this session" icon={<SignOutIcon />} onClick={() => void leave()} />
+      {refused !== undefined && (
+        <Modal variant="small" isOpen onClose={() => setRefused(undefined)} aria-labelledby="signout">
+          <ModalHeader title="You are still signed in" labelId="signout" />
+          <ModalBody>{refused}</ModalBody>
+        </Modal>
+      )}
+    </>
   );
 }
 

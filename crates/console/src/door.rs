@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub const TICKETS_PATH: &str = "/login/tickets";
 /// How long a link can be opened.
@@ -26,8 +28,16 @@ const TICKETS_MAX: usize = 64;
 pub(crate) struct Session {
     /// What a request that changes something has to carry.
     pub csrf: String,
+    /// Fires when the session goes, whyever: what is open for it ends then.
+    pub gone: CancellationToken,
     begun: Timestamp,
     used: Timestamp,
+}
+
+/// A session that is here; dropping it ends what is open for it.
+struct Kept {
+    session: Session,
+    _gone: DropGuard,
 }
 
 #[derive(Default)]
@@ -38,7 +48,7 @@ pub(crate) struct Door {
 #[derive(Default)]
 struct State {
     tickets: HashMap<String, Timestamp>,
-    sessions: HashMap<String, Session>,
+    sessions: HashMap<String, Kept>,
 }
 
 impl Door {
@@ -62,19 +72,20 @@ impl Door {
             return Ok(None);
         }
         let id = pki::token::random_hex(32)?;
-        let session = Session { csrf: pki::token::random_hex(16)?, begun: now, used: now };
-        state.sessions.retain(|_, session| session.is_good(now));
+        let gone = CancellationToken::new();
+        let session = Session { csrf: pki::token::random_hex(16)?, gone: gone.clone(), begun: now, used: now };
+        state.sessions.retain(|_, kept| kept.session.is_good(now));
         if state.sessions.len() >= SESSIONS_MAX {
-            drop_oldest(&mut state.sessions, |session| session.used);
+            drop_oldest(&mut state.sessions, |kept| kept.session.used);
         }
-        state.sessions.insert(id.clone(), session);
+        state.sessions.insert(id.clone(), Kept { session, _gone: gone.drop_guard() });
         Ok(Some(id))
     }
 
     /// Returns the session with an id, which is used now.
     pub fn session(&self, id: &str, now: Timestamp) -> Option<Session> {
         let mut state = self.state.lock();
-        let session = state.sessions.get_mut(id).filter(|session| session.is_good(now))?;
+        let session = &mut state.sessions.get_mut(id).filter(|kept| kept.session.is_good(now))?.session;
         session.used = now;
         Some(session.clone())
     }
@@ -87,6 +98,13 @@ impl Door {
 impl Session {
     fn is_good(&self, now: Timestamp) -> bool {
         now.duration_since(self.used) <= SESSION_IDLE && now.duration_since(self.begun) <= SESSION_LIFE
+    }
+
+    /// Returns how long something may stay open for a request of now. Being open is not being used: the page asks for
+    /// other things meanwhile, and a stream that ends is opened again by a browser that is still signed in.
+    pub fn open_for(&self, now: Timestamp) -> Duration {
+        let life = SESSION_LIFE - now.duration_since(self.begun);
+        Duration::try_from(life.min(SESSION_IDLE)).unwrap_or_default()
     }
 }
 
@@ -137,7 +155,12 @@ mod tests {
         let door = Door::default();
         let enter = || door.enter(&door.ticket(at(0)).expect("random"), at(0)).expect("random").expect("good");
         let (left, idle, long) = (enter(), enter(), enter());
+        let session = door.session(&left, at(0)).expect("good");
+        assert_eq!(session.open_for(at(0)), Duration::from_secs(12 * 3600));
+        assert_eq!(session.open_for(at(24 * 7 * 3600 - 5)), Duration::from_secs(5));
+        assert_eq!(session.open_for(at(24 * 7 * 3600 + 5)), Duration::ZERO);
         door.leave(&left);
+        assert!(session.gone.is_cancelled());
         assert!(door.session(&left, at(1)).is_none());
         assert!(door.session(&idle, at(12 * 3600 + 1)).is_none());
         for hour in (0..24 * 7).step_by(6) {
@@ -149,8 +172,11 @@ mod tests {
     #[test]
     fn no_more_sessions_are_kept_than_stated() {
         let door = Door::default();
+        let first = door.enter(&door.ticket(at(0)).expect("random"), at(0)).expect("random").expect("good");
+        let first = door.session(&first, at(0)).expect("good");
         for second in 0..200 {
-            door.enter(&door.ticket(at(second)).expect("random"), at(second)).expect("random").expect("good");
+            assert_eq!(first.gone.is_cancelled(), second > SESSIONS_MAX as i64 - 1);
+            door.enter(&door.ticket(at(second + 1)).expect("random"), at(second + 1)).expect("random").expect("good");
         }
         assert_eq!(door.state.lock().sessions.len(), SESSIONS_MAX);
     }

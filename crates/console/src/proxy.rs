@@ -3,11 +3,16 @@
 //! The read model is read only; the Kubernetes API takes changes as well. Paths that could mean something else to the
 //! hub than to us are refused. Nothing of the browser's identity goes along: the hub sees ours.
 
+use std::pin::Pin;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
 use tunnel::{Body, HttpService, body};
 
 /// Longer than any list takes; streams only have to begin within it.
@@ -84,6 +89,46 @@ pub(crate) async fn forward(hub: &HttpService, request: Request<Bytes>, target: 
         }
     }
     response
+}
+
+/// Returns a body that ends early when its session goes, or has lived long enough.
+pub(crate) fn until(body: Body, gone: CancellationToken, life: Duration) -> Body {
+    let over = Box::pin(async move {
+        tokio::select! {
+            () = gone.cancelled() => {}
+            () = tokio::time::sleep(life) => {}
+        }
+    });
+    Until { body: Some(body), over }.boxed_unsync()
+}
+
+struct Until {
+    body: Option<Body>,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl http_body::Body for Until {
+    type Data = Bytes;
+    type Error = tunnel::BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Result<Frame<Bytes>, tunnel::BoxError>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if this.over.as_mut().poll(context).is_ready() {
+            // The hub is told at once that nobody listens.
+            this.body = None;
+            return Poll::Ready(None);
+        }
+        Pin::new(body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
 }
 
 /// Returns a refusal as the Kubernetes API words them, so that the browser reads one form.

@@ -134,7 +134,10 @@ impl Inner {
         }
         match proxy::way(request.method(), path) {
             Way::Hub(target) => match whole(request).await {
-                Ok(request) => proxy::forward(&self.options.hub, request, target).await,
+                Ok(request) => {
+                    let answer = proxy::forward(&self.options.hub, request, target).await;
+                    answer.map(|body| proxy::until(body, session.gone.clone(), session.open_for(self.now())))
+                }
                 Err(response) => response,
             },
             Way::ReadOnly => refusal(StatusCode::METHOD_NOT_ALLOWED, "the read model is only read"),

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use controller::Runtime;
 use kube::Client;
 
+pub use approval::{claimed_uid, refuse_request};
 pub use context::Context;
 pub use error::Error;
 pub use server::{Hub, HubOptions, StartError, bootstrap_token, kubeconfig, start};

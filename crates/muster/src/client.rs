@@ -67,18 +67,8 @@ impl Hub {
 
     /// Returns the text of a kubeconfig of this hub with another credential.
     pub fn with_token(&self, user: &str, token: &str) -> anyhow::Result<String> {
-        let known = Kubeconfig::read_from(&self.kubeconfig)?;
-        let cluster = known.clusters.first().and_then(|named| named.cluster.clone()).context("the kubeconfig has no cluster")?;
-        let server = cluster.server.clone().context("the kubeconfig's cluster has no server")?;
-        let text = serde_json::json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "hub", "cluster": {"server": server, "certificate-authority-data": cluster.certificate_authority_data}}],
-            "users": [{"name": user, "user": {"token": token}}],
-            "contexts": [{"name": "hub", "context": {"cluster": "hub", "user": user}}],
-            "current-context": "hub",
-        });
-        Ok(apimachinery::yaml::to_string(&text))
+        with_token(&Kubeconfig::read_from(&self.kubeconfig)?, user, token)
+            .with_context(|| format!("kubeconfig {}", self.kubeconfig.display()))
     }
 
     pub fn client(&self) -> kube::Client {
@@ -161,23 +151,60 @@ pub fn query(pairs: &[(&str, Option<&str>)]) -> String {
     given.collect::<Vec<_>>().join("&")
 }
 
-/// Writes a file that only its owner may read.
-pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let mut options = std::fs::OpenOptions::new();
-    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-    let mut file = opened.with_context(|| format!("failed to write {}", path.display()))?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", path.display()))
+/// Returns the cluster that is current in a kubeconfig, with another credential and with nothing on this machine.
+fn with_token(known: &Kubeconfig, user: &str, token: &str) -> anyhow::Result<String> {
+    let (_, mut cluster, _) = tunnel::current_context(known)?;
+    if let Some(path) = cluster.certificate_authority.take().filter(|path| !path.is_empty())
+        && cluster.certificate_authority_data.is_none()
+    {
+        let pem = std::fs::read(&path).with_context(|| format!("failed to read the certificate-authority {path}"))?;
+        cluster.certificate_authority_data =
+            Some(serde_json::to_value(k8s_openapi::ByteString(pem))?.as_str().unwrap_or_default().to_owned());
+    }
+    let text = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "hub", "cluster": cluster}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "hub", "context": {"cluster": "hub", "user": user}}],
+        "current-context": "hub",
+    });
+    Ok(apimachinery::yaml::to_string(&text))
 }
 
 fn not_running(layout: &Layout) -> String {
     format!("the hub of {} is not running; `muster up --dir {}` resumes it", layout.dir.display(), layout.dir.display())
 }
 
-fn percent_encode(text: &str) -> String {
+pub fn percent_encode(text: &str) -> String {
     text.bytes()
         .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_join_the_current_cluster_as_it_is_reached_from_here() {
+        let ca = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(ca.path(), "PEM").expect("written");
+        let known = Kubeconfig::from_yaml(&format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: b\n\
+             contexts: [{{name: a, context: {{cluster: a}}}}, {{name: b, context: {{cluster: b}}}}]\n\
+             clusters: [{{name: a, cluster: {{server: 'https://a'}}}}, {{name: b, cluster: {{server: 'https://b', \
+             certificate-authority: '{}', tls-server-name: hub, proxy-url: 'http://proxy:3128'}}}}]",
+            ca.path().display()
+        ))
+        .expect("a kubeconfig");
+        let text = with_token(&known, "bootstrap", "id.secret").expect("made");
+        let cluster = Kubeconfig::from_yaml(&text).expect("a kubeconfig").clusters.remove(0).cluster.expect("a cluster");
+        let said = |value: Option<String>| value.unwrap_or_default();
+        assert_eq!(said(cluster.server), "https://b");
+        assert_eq!(said(cluster.certificate_authority_data), "UEVN");
+        assert_eq!(said(cluster.certificate_authority), "");
+        assert_eq!((said(cluster.tls_server_name), said(cluster.proxy_url)), ("hub".into(), "http://proxy:3128".into()));
+        assert!(text.contains("token: id.secret"));
+    }
 }

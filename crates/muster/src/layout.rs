@@ -221,10 +221,12 @@ impl Layout {
 /// Replaces a file as a whole.
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let next = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&next)?;
+        // One that was left behind has the mode it was made with.
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(&next, path)

@@ -3,6 +3,13 @@
 //! One file a command below `commands`; [`layout`] knows where a fleet's directory keeps what, [`process`] starts and
 //! ends its processes, [`client`] asks its hub. Answers go to standard output, progress and complaints to standard error.
 
+/// Writes a line of the answer; see [`commands::say`].
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::commands::say(format_args!($($text)*))?
+    };
+}
+
 mod client;
 mod code;
 mod commands;
@@ -30,8 +37,10 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
+        // Whoever reads the answer, `head` say, has enough of it.
+        Err(error) if error.is::<commands::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", commands::lines(&format!("{error:#}")));
             ExitCode::from(code::ERROR)
         }
     }

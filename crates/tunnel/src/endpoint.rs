@@ -144,7 +144,7 @@ pub fn in_cluster() -> Result<Kubeconfig, Error> {
 }
 
 /// Returns what `current-context` names; a kubeconfig with a single context needs no `current-context`.
-fn current(kubeconfig: &Kubeconfig) -> Result<(Context, Cluster, AuthInfo), Error> {
+pub fn current(kubeconfig: &Kubeconfig) -> Result<(Context, Cluster, AuthInfo), Error> {
     let named = match kubeconfig.current_context.as_deref().filter(|name| !name.is_empty()) {
         Some(wanted) => kubeconfig
             .contexts

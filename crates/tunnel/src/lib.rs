@@ -21,7 +21,7 @@ use tower::util::BoxCloneSyncService;
 
 pub use body::Body;
 pub use client::{TlsConnector, kube_client, to_server};
-pub use endpoint::in_cluster;
+pub use endpoint::{current as current_context, in_cluster};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type ResponseBody = Body;

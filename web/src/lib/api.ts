@@ -47,16 +47,35 @@ export async function request<T>(path: string, init: RequestInit = {}): Promise<
   return document as T;
 }
 
+/** Asks for a change. The word is of a session: after another sign-in it is another, and is fetched anew once. */
+async function change<T>(path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<T> {
+  const ask = async () => request<T>(path, { ...init, headers: { ...init.headers, 'x-muster-csrf': await word() } });
+  const used = csrf;
+  try {
+    return await ask();
+  } catch (error) {
+    // A word that was fetched just now is not the reason.
+    if (!(error instanceof Refusal) || error.status !== 403 || used === undefined) throw error;
+    if (csrf === used) csrf = undefined;
+    return ask();
+  }
+}
+
 /** Changes an object by a merge patch. */
-export async function patch<T>(path: string, change: unknown): Promise<T> {
-  return request<T>(path, {
+export async function patch<T>(path: string, changes: unknown): Promise<T> {
+  return change<T>(path, {
     method: 'PATCH',
-    headers: { 'content-type': 'application/merge-patch+json', 'x-muster-csrf': await word() },
-    body: JSON.stringify(change),
+    headers: { 'content-type': 'application/merge-patch+json' },
+    body: JSON.stringify(changes),
   });
 }
 
 export async function signOut(): Promise<void> {
-  await request('/api/session', { method: 'DELETE', headers: { 'x-muster-csrf': await word() } });
+  try {
+    await change('/api/session', { method: 'DELETE' });
+  } catch (error) {
+    // There is no session any more: that is what was wanted.
+    if (!(error instanceof Refusal) || error.status !== 401) throw error;
+  }
   csrf = undefined;
 }

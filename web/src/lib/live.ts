@@ -32,6 +32,45 @@ export function useIsLive(): boolean | undefined {
   );
 }
 
+/** How long to wait before a stream that was refused is opened again. */
+const PAUSE_MS = 2_000;
+const PAUSE_MAX_MS = 30_000;
+
+export interface Stream { close(): void }
+
+/**
+ * Keeps a stream open. A browser opens one again by itself when it breaks, and gives up for good when it is refused: by
+ * the console while the hub is away, say. Then it is opened anew, at first soon and then ever later.
+ */
+export function keepOpen(open: () => EventSource, isOpen: (live: boolean) => void): Stream {
+  let source: EventSource;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let pause = PAUSE_MS;
+  const begin = () => {
+    timer = undefined;
+    const mine = open();
+    source = mine;
+    mine.onopen = () => {
+      pause = PAUSE_MS;
+      isOpen(true);
+    };
+    mine.onerror = () => {
+      isOpen(false);
+      if (mine.readyState !== 2 /* CLOSED */ || timer !== undefined) return;
+      timer = setTimeout(begin, pause);
+      pause = Math.min(pause * 2, PAUSE_MAX_MS);
+    };
+  };
+  begin();
+  return {
+    close: () => {
+      clearTimeout(timer);
+      source.onopen = source.onerror = null;
+      source.close();
+    },
+  };
+}
+
 /** Listens to the changes of a query; `null` listens to none. */
 export function useChanges(query: string | null, listener: Listener): void {
   const last = useRef(listener);
@@ -44,16 +83,18 @@ export function useChanges(query: string | null, listener: Listener): void {
   }, []);
   useEffect(() => {
     if (query === null || !isSeen) return;
-    const source = new EventSource(`${READ}/changes${query}`);
-    source.onopen = () => tell(true);
-    source.onerror = () => tell(false);
-    const on = <T>(name: string, call: (data: T) => void) =>
-      source.addEventListener(name, (event) => call(JSON.parse((event as MessageEvent<string>).data) as T));
-    on<FleetCounters>('fleet', (data) => last.current.onFleet?.(data));
-    on<RowsChanged>('rows', (data) => last.current.onRows?.(data));
-    on<[string, number][]>('seen', (data) => last.current.onSeen?.(data));
+    const open = () => {
+      const source = new EventSource(`${READ}/changes${query}`);
+      const on = <T>(name: string, call: (data: T) => void) =>
+        source.addEventListener(name, (event) => call(JSON.parse((event as MessageEvent<string>).data) as T));
+      on<FleetCounters>('fleet', (data) => last.current.onFleet?.(data));
+      on<RowsChanged>('rows', (data) => last.current.onRows?.(data));
+      on<[string, number][]>('seen', (data) => last.current.onSeen?.(data));
+      return source;
+    };
+    const stream = keepOpen(open, tell);
     return () => {
-      source.close();
+      stream.close();
       tell(undefined);
     };
   }, [query, isSeen]);

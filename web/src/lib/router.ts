@@ -67,3 +67,14 @@ export function follow(event: React.MouseEvent, to: string): void {
   event.preventDefault();
   navigate(to);
 }
+
+/** Returns the parts of a path, decoded; one that is no encoding is what it says. */
+export function decoded(path: string): string[] {
+  return path.split('/').filter(Boolean).map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  });
+}

@@ -226,7 +226,8 @@ function Accept({ row, onDone }: { row: ClusterRow; onDone: () => void }) {
         <ModalHeader title={`Accept ${row.name}?`} labelId="accept" />
         <ModalBody>
           <p>The cluster gets a namespace and rights of its own on this hub. Every placement that selects it brings its Applications and works there.</p>
-          <Command label="The same on a terminal" text={`muster accept ${row.name}`} />
+          <p>If its agent still waits for a certificate, approve that on a terminal, where the request is checked first:</p>
+          <Command label="Accepts the cluster, and approves its certificate" text={`muster accept ${row.name}`} />
           {error && <Alert isInline variant="danger" title="It was not accepted">{error}</Alert>}
         </ModalBody>
         <ModalFooter>

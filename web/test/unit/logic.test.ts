@@ -1,7 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { patch, signOut } from '../../src/lib/api';
+import { keepOpen } from '../../src/lib/live';
 import { numberOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
 import { span, stretches } from '../../src/lib/ribbon';
-import { toggled, withParams } from '../../src/lib/router';
+import { decoded, toggled, withParams } from '../../src/lib/router';
 import { ALL_STATES, stateOf, toneOf } from '../../src/lib/states';
 import { aggregate, apply, group, heard, shortName, size, worst } from '../../src/lib/tiles';
 import { age, ago, fading } from '../../src/lib/time';
@@ -112,5 +114,92 @@ describe('the tree', () => {
     const resource = (kind: string, name: string, wave: number) => ({ kind, name, wave, sync: 'Synced', health: '' });
     const found = waves([resource('Service', 's', 0), resource('Job', 'j', 2), resource('ConfigMap', 'c', 0), resource('Namespace', 'n', -1)]);
     expect(found.map((wave) => [wave.wave, wave.resources.map((row) => row.name)])).toEqual([[-1, ['n']], [0, ['c', 's']], [2, ['j']]]);
+  });
+});
+
+describe('a stream', () => {
+  class Source {
+    readyState = 0;
+    onopen: (() => void) | null = null;
+    onerror: (() => void) | null = null;
+    close = () => void (this.readyState = 2);
+    fails(state: number) {
+      this.readyState = state;
+      this.onerror?.();
+    }
+  }
+  const opened: Source[] = [];
+  const told: boolean[] = [];
+  const begin = () =>
+    keepOpen(
+      () => {
+        opened.push(new Source());
+        return opened.at(-1) as unknown as EventSource;
+      },
+      (live) => told.push(live),
+    );
+  beforeEach(() => {
+    vi.useFakeTimers();
+    opened.length = told.length = 0;
+  });
+  afterEach(() => void vi.useRealTimers());
+
+  it('that is refused is opened again, ever later, and soon again once it was open', () => {
+    begin();
+    for (const seconds of [2, 4, 8, 16, 30, 30]) {
+      const before = opened.length;
+      opened.at(-1)!.fails(2);
+      vi.advanceTimersByTime(seconds * 1000 - 1);
+      expect(opened.length).toBe(before);
+      vi.advanceTimersByTime(1);
+      expect(opened.length).toBe(before + 1);
+    }
+    opened.at(-1)!.onopen?.();
+    opened.at(-1)!.fails(2);
+    vi.advanceTimersByTime(2000);
+    expect(opened.length).toBe(8);
+    expect(told.filter(Boolean)).toHaveLength(1);
+  });
+
+  it('that broke is left to the browser, and one that was closed stays so', () => {
+    const stream = begin();
+    opened[0]!.fails(0);
+    vi.advanceTimersByTime(60_000);
+    expect(opened.length).toBe(1);
+    opened[0]!.fails(2);
+    stream.close();
+    vi.advanceTimersByTime(60_000);
+    expect(opened.length).toBe(1);
+  });
+});
+
+describe('a path', () => {
+  it('is decoded part by part, and taken as it is where it is no encoding', () => {
+    expect(decoded('/apps/a%2Fb/%E4%B8%AD')).toEqual(['apps', 'a/b', '中']);
+    expect(decoded('/clusters/100%/x%zz')).toEqual(['clusters', '100%', 'x%zz']);
+  });
+});
+
+describe('a change', () => {
+  afterEach(() => void vi.unstubAllGlobals());
+
+  it('fetches the word of a new session once, and no more', async () => {
+    let session = 'first';
+    let isAllowed = true;
+    const asked: string[] = [];
+    vi.stubGlobal('fetch', async (path: string, init: RequestInit = {}) => {
+      const said = (init.headers as Record<string, string> | undefined)?.['x-muster-csrf'];
+      asked.push(`${init.method ?? 'GET'} ${said ?? ''}`.trim());
+      if (path === '/api/session' && !init.method) return Response.json({ csrf: session });
+      return isAllowed && said === session ? Response.json({}) : Response.json({ message: 'no' }, { status: 403 });
+    });
+    await patch('/api/k8s/a', {});
+    session = 'second';
+    await patch('/api/k8s/a', {});
+    expect(asked).toEqual(['GET', 'PATCH first', 'PATCH first', 'GET', 'PATCH second']);
+    isAllowed = false;
+    asked.length = 0;
+    await expect(signOut()).rejects.toThrow('no');
+    expect(asked).toEqual(['DELETE second', 'GET', 'DELETE second']);
   });
 });

@@ -45,26 +45,23 @@ pub fn decide(seen: &Observed, now: Timestamp) -> Plan {
     let Some(cluster) = seen.cluster.as_deref() else {
         return Plan::leave(format!("there is no ManagedCluster {}", seen.cluster_name));
     };
-    if cluster.metadata.deletion_timestamp.is_some() {
-        return Plan::leave("the ManagedCluster is being deleted");
+    if let Some(why) = going(cluster) {
+        return Plan::leave(why);
     }
     // 2. A renewal: the sender holds a certificate of this very identity, and the right to renew it.
-    let sender = seen.request.spec.username.as_deref().unwrap_or_default();
-    let wanted = pki::Request::from_pem(&seen.request.spec.request.0).map(|r| r.cn).unwrap_or_default();
-    if sender == wanted {
+    let claimed = claimed_uid(&seen.request);
+    if is_renewal(&seen.request) {
         return if seen.may_renew {
             let plan = Plan { verdict: Verdict::Approve { why: "renewal" }, ..Plan::leave("") };
-            Plan { record_uid: uid_to_record(cluster, claimed_uid(&seen.request)), ..plan }
+            Plan { record_uid: uid_to_record(cluster, claimed), ..plan }
         } else {
             Plan::leave("the sender may not renew: managedclusters/clientcertificates is not granted")
         };
     }
     // 3. A first request under a name that another cluster has is shown and left.
-    let claimed = claimed_uid(&seen.request);
-    if let Some(recorded) = recorded_uid(cluster)
-        && claimed != Some(recorded)
-    {
-        return second_claimant(cluster, recorded, claimed);
+    if let Some(text) = second_claimant(cluster, claimed) {
+        let said = Said::new(condition::IDENTITY_UNIQUE, FALSE, reason::SECOND_CLAIMANT, text.clone());
+        return Plan { identity: Some(said), ..Plan::leave(text) };
     }
     // 4. A first request of someone who may bring clusters in; it accepts the cluster, but only once:
     //    what an administrator took back stays back.
@@ -85,14 +82,38 @@ pub fn decide(seen: &Observed, now: Timestamp) -> Plan {
     }
 }
 
-fn second_claimant(cluster: &ManagedCluster, recorded: &str, claimed: Option<&str>) -> Plan {
+/// Returns why not even an administrator should approve a request: it asks for more than an agent of the cluster needs,
+/// or another cluster has the name.
+pub fn refuse_request(request: &CertificateSigningRequest, cluster: &ManagedCluster) -> Option<String> {
+    let name = cluster.metadata.name.as_deref().unwrap_or_default();
+    if let Err(why) = check_request(request, name) {
+        return Some(why);
+    }
+    if let Some(why) = going(cluster) {
+        return Some(why.to_owned());
+    }
+    if is_renewal(request) { None } else { second_claimant(cluster, claimed_uid(request)) }
+}
+
+fn going(cluster: &ManagedCluster) -> Option<&'static str> {
+    cluster.metadata.deletion_timestamp.as_ref().map(|_| "the ManagedCluster is being deleted")
+}
+
+/// Returns whether the sender holds a certificate of the very identity that is asked for.
+fn is_renewal(request: &CertificateSigningRequest) -> bool {
+    let wanted = pki::Request::from_pem(&request.spec.request.0).map(|r| r.cn).unwrap_or_default();
+    request.spec.username.as_deref().unwrap_or_default() == wanted
+}
+
+/// Returns what is wrong with a claim to a name that another cluster has.
+fn second_claimant(cluster: &ManagedCluster, claimed: Option<&str>) -> Option<String> {
+    let recorded = recorded_uid(cluster).filter(|recorded| claimed != Some(recorded))?;
     let other = claimed.map_or("a cluster that does not tell its UID".to_owned(), |uid| format!("cluster {uid}"));
     let name = cluster.metadata.name.as_deref().unwrap_or_default();
-    let text = format!(
+    Some(format!(
         "{other} asks to join as {name}, which is cluster {recorded}: a reused name or a cloned disk; \
          join it under another name, or delete this ManagedCluster first"
-    );
-    Plan { identity: Some(Said::new(condition::IDENTITY_UNIQUE, FALSE, reason::SECOND_CLAIMANT, text.clone())), ..Plan::leave(text) }
+    ))
 }
 
 /// Returns the UID the hub knows a cluster by: the one recorded, else the one its agent told.
@@ -106,7 +127,8 @@ fn uid_to_record(cluster: &ManagedCluster, claimed: Option<&str>) -> Option<Stri
     if is_recorded { None } else { recorded_uid(cluster).or(claimed).map(str::to_owned) }
 }
 
-fn claimed_uid(request: &CertificateSigningRequest) -> Option<&str> {
+/// Returns the UID of the cluster that a request says it is from.
+pub fn claimed_uid(request: &CertificateSigningRequest) -> Option<&str> {
     let annotations = request.metadata.annotations.as_ref()?;
     annotations.get(annotation::REQUESTER_CLUSTER_UID).map(String::as_str).filter(|uid| !uid.is_empty())
 }
@@ -185,6 +207,10 @@ mod tests {
     }
 
     fn plan(case: Case) -> Plan {
+        decide(&observed(&case), Timestamp::UNIX_EPOCH)
+    }
+
+    fn observed(case: &Case) -> Observed {
         let key = pki::Key::generate().expect("a key");
         let pem = key.csr(case.cn, &case.orgs).expect("a request");
         let mut request = CertificateSigningRequest {
@@ -207,14 +233,13 @@ mod tests {
         if case.accepted_once {
             annotations.insert(annotation::AUTOMATICALLY_ACCEPTED_ON.into(), "2026-01-01T00:00:00Z".into());
         }
-        let seen = Observed {
+        Observed {
             request: Arc::new(request),
             cluster_name: "store-1".into(),
             cluster: Some(Arc::new(cluster)),
             may_renew: case.may_renew,
             may_bring_in: case.may_bring_in,
-        };
-        decide(&seen, Timestamp::UNIX_EPOCH)
+        }
     }
 
     fn is_approved(case: Case) -> bool {
@@ -263,5 +288,20 @@ mod tests {
             assert_eq!(plan.identity.map(|s| (s.status, s.reason)), Some((FALSE, reason::SECOND_CLAIMANT)));
         }
         assert!(is_approved(Case { recorded: Some("u-1"), accepts: true, ..Case::default() }));
+    }
+
+    #[test]
+    fn an_administrator_is_told_what_not_to_approve() {
+        let refused = |case: Case| {
+            let seen = observed(&case);
+            refuse_request(&seen.request, seen.cluster.as_deref().expect("a cluster"))
+        };
+        // Neither the allow-list nor the right to renew is asked for: the administrator has the say.
+        assert_eq!(refused(Case { may_bring_in: false, ..Case::default() }), None);
+        assert_eq!(refused(Case { sender: CN, recorded: Some("u-2"), ..Case::default() }), None, "a renewal");
+        let foreign = Case { cn: "system:open-cluster-management:store-2:agent-x", ..Case::default() };
+        assert!(refused(foreign).is_some_and(|why| why.contains("store-2") && why.contains("not of an agent of store-1")));
+        assert!(refused(Case { cn: "system:admin", orgs: vec!["system:masters"], ..Case::default() }).is_some());
+        assert!(refused(Case { recorded: Some("u-2"), ..Case::default() }).is_some_and(|why| why.contains("which is cluster u-2")));
     }
 }

@@ -13,7 +13,7 @@ mod decide;
 mod observe;
 mod report;
 
-pub use decide::recorded_uid;
+pub use decide::{claimed_uid, recorded_uid, refuse_request};
 
 use std::sync::Arc;
 

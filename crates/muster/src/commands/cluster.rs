@@ -1,5 +1,6 @@
 //! `muster join`, `accept`, `leave`: how a cluster comes into the fleet and out of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,8 +18,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::status::duration;
+use super::table::{line, lines};
 use crate::client::{Hub, Target};
 use crate::code;
+use crate::layout::write_whole;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -43,43 +46,72 @@ pub struct Accept {
 impl Accept {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let hub = self.target.connect()?;
-        let mut failed = 0;
+        let (mut done, mut refused, mut failed) = (0, 0, 0);
         for name in &self.clusters {
             match accept(&hub, name, self.dry_run).await {
-                Ok(did) => println!("{name}: {did}"),
+                Ok(outcome) => {
+                    say!("{name}: {}", outcome.text(self.dry_run));
+                    for (request, why) in &outcome.refused {
+                        eprintln!("{name}: request {request} is not approved: {}", line(why));
+                    }
+                    refused += outcome.refused.len();
+                    done += usize::from(outcome.refused.is_empty() || outcome.approved > 0 || !outcome.was_accepted);
+                }
                 Err(error) => {
-                    eprintln!("{name}: {error:#}");
+                    eprintln!("{name}: {}", lines(&format!("{error:#}")));
                     failed += 1;
                 }
             }
         }
-        let done = self.clusters.len() - failed;
-        if failed == 0 && self.wait && !self.dry_run {
+        if failed + refused == 0 && self.wait && !self.dry_run {
             return wait_available(&hub, &self.clusters, self.timeout).await;
         }
-        Ok(code::of_many(done, failed))
+        Ok(match (done, refused, failed) {
+            (0, 1.., 0) => ExitCode::from(code::NO),
+            _ => code::of_many(done, failed + refused),
+        })
     }
 }
 
-async fn accept(hub: &Hub, name: &str, is_dry: bool) -> anyhow::Result<String> {
+/// What became of a cluster and its requests.
+struct Accepted {
+    was_accepted: bool,
+    approved: usize,
+    /// Requests that were left, and why.
+    refused: Vec<(String, String)>,
+}
+
+impl Accepted {
+    fn text(&self, is_dry: bool) -> String {
+        let would = if is_dry { "would be " } else { "" };
+        match (self.was_accepted, self.approved) {
+            (true, 0) => "was accepted before".to_owned(),
+            (true, count) => format!("was accepted before; {count} certificate requests {would}approved"),
+            (false, count) => format!("{would}accepted, {count} certificate requests {would}approved"),
+        }
+    }
+}
+
+async fn accept(hub: &Hub, name: &str, is_dry: bool) -> anyhow::Result<Accepted> {
     let clusters: Api<ManagedCluster> = Api::all(hub.client());
     let cluster =
         clusters.get_opt(name).await?.with_context(|| format!("there is no ManagedCluster {name}; has its agent asked to join?"))?;
     let params = PatchParams { dry_run: is_dry, field_manager: Some("muster".to_owned()), ..PatchParams::default() };
     let requests: Api<CertificateSigningRequest> = Api::all(hub.client());
     let of_cluster = ListParams::default().labels(&format!("{}={name}", api::CLUSTER_NAME_LABEL));
-    let open: Vec<CertificateSigningRequest> = requests
-        .list(&of_cluster)
-        .await?
-        .items
-        .into_iter()
-        .filter(|r| r.status.as_ref().and_then(|s| s.conditions.as_ref()).is_none())
-        .collect();
+    let open =
+        requests.list(&of_cluster).await?.items.into_iter().filter(|r| r.status.as_ref().and_then(|s| s.conditions.as_ref()).is_none());
+    let judged = judge(open.collect(), &cluster);
     if !cluster.spec.hub_accepts_client {
         clusters.patch(name, &params, &Patch::Merge(json!({"spec": {"hubAcceptsClient": true}}))).await?;
     }
-    for request in &open {
-        let request_name = request.metadata.name.clone().unwrap_or_default();
+    let mut outcome = Accepted { was_accepted: cluster.spec.hub_accepts_client, approved: 0, refused: Vec::new() };
+    for (request, why_not) in judged {
+        let request_name = request.metadata.name.unwrap_or_default();
+        if let Some(why) = why_not {
+            outcome.refused.push((request_name, why));
+            continue;
+        }
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let condition = json!({
             "type": "Approved", "status": "True", "reason": "MusterAccept", "message": "accepted by muster accept", "lastUpdateTime": now,
@@ -89,13 +121,31 @@ async fn accept(hub: &Hub, name: &str, is_dry: bool) -> anyhow::Result<String> {
             .patch_approval(&request_name, &params, &Patch::Merge(approved))
             .await
             .with_context(|| format!("request {request_name}"))?;
+        outcome.approved += 1;
     }
-    let would = if is_dry { "would be " } else { "" };
-    Ok(match (cluster.spec.hub_accepts_client, open.len()) {
-        (true, 0) => "was accepted before".to_owned(),
-        (true, count) => format!("was accepted before; {count} certificate requests {would}approved"),
-        (false, count) => format!("{would}accepted, {count} certificate requests {would}approved"),
-    })
+    Ok(outcome)
+}
+
+/// Returns requests with why they are not to be approved. Anybody who may ask can put a cluster's label on a request:
+/// what it asks for decides.
+fn judge(requests: Vec<CertificateSigningRequest>, cluster: &ManagedCluster) -> Vec<(CertificateSigningRequest, Option<String>)> {
+    let mut judged: Vec<_> = requests
+        .into_iter()
+        .map(|request| {
+            let why = hub::refuse_request(&request, cluster);
+            (request, why)
+        })
+        .collect();
+    let good = judged.iter().filter(|(_, why)| why.is_none());
+    let claims: BTreeSet<Option<String>> = good.map(|(request, _)| hub::claimed_uid(request).map(str::to_owned)).collect();
+    if claims.len() > 1 {
+        for (_, why) in &mut judged {
+            why.get_or_insert_with(|| {
+                "several clusters ask to join under this name: end all agents but one, and deny its requests".to_owned()
+            });
+        }
+    }
+    judged
 }
 
 async fn wait_available(hub: &Hub, names: &[String], timeout: Duration) -> anyhow::Result<ExitCode> {
@@ -170,7 +220,7 @@ impl Leave {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        println!("{name} {}", if self.wait { "left" } else { "is leaving" });
+        say!("{name} {}", if self.wait { "left" } else { "is leaving" });
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -213,11 +263,11 @@ impl Join {
         } else {
             let valid = SignedDuration::try_from(self.ttl)?;
             let token = hub::bootstrap_token(&hub.client(), Timestamp::now(), valid).await.map_err(|e| anyhow::anyhow!("{}", e.full()))?;
-            crate::client::write_private(&bootstrap, &hub.with_token("bootstrap", &token)?)?;
+            write_whole(&bootstrap, hub.with_token("bootstrap", &token)?.as_bytes(), 0o600)?;
             eprintln!("wrote {}: take it to the cluster, it lets clusters ask to join for {} s", bootstrap.display(), self.ttl.as_secs());
         }
         if !self.run || self.dry_run {
-            println!("muster-agent {}", line.join(" "));
+            say!("muster-agent {}", line.join(" "));
             eprintln!("then, unless it is accepted by itself: muster accept {}", self.cluster);
             return Ok(ExitCode::SUCCESS);
         }
@@ -230,5 +280,44 @@ impl Join {
             .await
             .with_context(|| format!("failed to run {}: is it beside muster, or in PATH?", program.display()))?;
         Ok(ExitCode::from(if status.success() { code::OK } else { code::ERROR }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::cluster::{ManagedClusterSpec, annotation};
+    use k8s_openapi::ByteString;
+    use k8s_openapi::api::certificates::v1::CertificateSigningRequestSpec;
+
+    use super::*;
+
+    fn request(of: &str, uid: Option<&str>) -> CertificateSigningRequest {
+        let key = pki::Key::generate().expect("a key");
+        let group = format!("system:open-cluster-management:{of}");
+        let pem = key.csr(&format!("{group}:agent-x"), &[&group]).expect("a request");
+        let mut request = CertificateSigningRequest {
+            spec: CertificateSigningRequestSpec {
+                request: ByteString(pem.into_bytes()),
+                signer_name: "kubernetes.io/kube-apiserver-client".into(),
+                usages: Some(vec!["client auth".into()]),
+                username: Some("system:bootstrap:abcdef".into()),
+                ..CertificateSigningRequestSpec::default()
+            },
+            ..CertificateSigningRequest::default()
+        };
+        request.metadata.labels = Some([(api::CLUSTER_NAME_LABEL.to_owned(), "store-1".to_owned())].into());
+        request.metadata.annotations = uid.map(|uid| [(annotation::REQUESTER_CLUSTER_UID.to_owned(), uid.to_owned())].into());
+        request
+    }
+
+    #[test]
+    fn a_label_alone_lets_nobody_in() {
+        let cluster = ManagedCluster::new("store-1", ManagedClusterSpec::default());
+        let check = |requests: &[CertificateSigningRequest]| -> Vec<bool> {
+            judge(requests.to_vec(), &cluster).iter().map(|(_, why)| why.is_none()).collect()
+        };
+        assert_eq!(check(&[request("store-1", Some("u-1")), request("store-2", Some("u-2"))]), [true, false]);
+        assert_eq!(check(&[request("store-1", Some("u-1")), request("store-1", Some("u-1"))]), [true, true], "asked again");
+        assert_eq!(check(&[request("store-1", Some("u-1")), request("store-1", None)]), [false, false], "who is it?");
     }
 }

@@ -14,7 +14,9 @@ pub struct Completion {
 impl Completion {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mut command = super::Arguments::command();
-        clap_complete::generate(self.shell, &mut command, "muster", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "muster", &mut script);
+        say!("{}", String::from_utf8(script)?.trim_end());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -44,7 +44,7 @@ impl Open {
             None => {
                 let layout = Layout::new(&self.dir);
                 let fleet = layout.existing()?;
-                println!("{}", link(&layout, &fleet).await?);
+                say!("{}", link(&layout, &fleet).await?);
                 eprintln!("{}", how_long());
             }
         }
@@ -92,7 +92,7 @@ pub async fn serve_part(runtime: &Runtime, layout: &Layout) -> anyhow::Result<()
 async fn serve_here(kubeconfig: &Path, port: u16) -> anyhow::Result<()> {
     let runtime = Runtime::new(Clock::wall());
     let console = serve(&runtime, kubeconfig, port, None).await?;
-    println!("{}", console.link()?);
+    say!("{}", console.link()?);
     eprintln!("the link works once, within {} s; Ctrl-C ends the console", console::TICKET_LIFE.as_secs());
     part::asked_to_stop().await?;
     runtime.stop().await;

@@ -63,7 +63,6 @@ fn text(detail: &ClusterDetail, now: Timestamp) -> String {
             out.push_str(&format!("\n{title}\n{}\n", render(header, &rows)));
         }
     };
-    let one_line = |text: &str| text.replace('\n', " ");
     let rows = detail.problems.iter().map(|p| vec![p.kind.clone(), p.clusters.to_string(), p.title.clone(), p.remedy.clone()]);
     section("Problems", &["KIND", "CLUSTERS", "PROBLEM", "REMEDY"], rows.collect());
     let rows = detail.apps.iter().map(|a| {
@@ -73,27 +72,25 @@ fn text(detail: &ClusterDetail, now: Timestamp) -> String {
             a.health.clone(),
             or_dash(&a.version),
             ago(a.sync_since.max(a.health_since), now),
-            one_line(&a.message),
+            a.message.clone(),
         ]
     });
     section("Applications", &["NAME", "SYNC", "HEALTH", "VERSION", "SINCE", "MESSAGE"], rows.collect());
     let rows = detail.workloads.iter().map(|w| {
         let why = if w.pod_reason.is_empty() { w.message.clone() } else { format!("{}: {}", w.pod_reason, w.pod_message) };
-        vec![w.kind.clone(), format!("{}/{}", w.namespace, w.name), format!("{}/{}", w.ready, w.desired), w.health.clone(), one_line(&why)]
+        vec![w.kind.clone(), format!("{}/{}", w.namespace, w.name), format!("{}/{}", w.ready, w.desired), w.health.clone(), why]
     });
     section("Workloads", &["KIND", "NAME", "READY", "HEALTH", "MESSAGE"], rows.collect());
-    let rows = detail
-        .conditions
-        .iter()
-        .map(|c| vec![c.type_.clone(), c.status.clone(), ago(c.since, now), c.reason.clone(), one_line(&c.message)]);
+    let rows =
+        detail.conditions.iter().map(|c| vec![c.type_.clone(), c.status.clone(), ago(c.since, now), c.reason.clone(), c.message.clone()]);
     section("Conditions", &["TYPE", "STATUS", "SINCE", "REASON", "MESSAGE"], rows.collect());
-    let rows = detail.history.iter().rev().take(10).map(|h| vec![h.at.to_string(), h.state.to_string(), one_line(&h.reason)]);
+    let rows = detail.history.iter().rev().take(10).map(|h| vec![h.at.to_string(), h.state.to_string(), h.reason.clone()]);
     section("States, newest first", &["AT", "STATE", "REASON"], rows.collect());
     let rows = detail
         .events
         .iter()
         .take(20)
-        .map(|e| vec![ago(Some(e.at), now), format!("{} {}", e.kind, e.object), e.reason.clone(), one_line(&e.message)]);
+        .map(|e| vec![ago(Some(e.at), now), format!("{} {}", e.kind, e.object), e.reason.clone(), e.message.clone()]);
     section("What happened, newest first", &["AGE", "OBJECT", "WHAT", "MESSAGE"], rows.collect());
     out
 }

@@ -39,9 +39,9 @@ impl Kubeconfig {
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("failed to read {}; is it a simulated cluster of this fleet?", file.display()))?;
         if self.path {
-            println!("{}", file.display())
+            say!("{}", file.display());
         } else {
-            print!("{text}")
+            say!("{}", text.trim_end());
         }
         Ok(ExitCode::SUCCESS)
     }

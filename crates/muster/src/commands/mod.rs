@@ -21,6 +21,9 @@ mod token;
 mod up;
 mod version;
 
+pub use output::{Closed, say};
+pub use table::lines;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -80,7 +83,7 @@ pub enum Command {
 impl Command {
     /// Whether Ctrl-C is to end the process at once. Others end what they started themselves.
     pub fn ends_at_interrupt(&self) -> bool {
-        !matches!(self, Self::Up(_) | Self::Down(_) | Self::Part(_))
+        !matches!(self, Self::Up(_) | Self::Down(_) | Self::Part(_) | Self::Console(_))
     }
 }
 

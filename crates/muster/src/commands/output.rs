@@ -1,11 +1,36 @@
 //! How answers are written: for people in columns, for programs as JSON, YAML, CSV or names. Data go to standard output.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::table::render;
+use super::table::{line, lines, render};
+
+/// Nobody reads the answer any more: no mistake of anybody.
+#[derive(Debug)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("standard output is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Writes a line to standard output; fails as [`Closed`] when its reader is gone.
+pub fn say(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
+    written(writeln!(std::io::stdout().lock(), "{text}"))
+}
+
+fn written(outcome: std::io::Result<()>) -> anyhow::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
+        other => other.map_err(|error| anyhow::anyhow!("failed to write to standard output: {error}")),
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -70,21 +95,25 @@ impl Output {
                 }
                 let columns: Vec<&Column<T>> = listing.columns.iter().filter(|c| !c.is_wide || self.format == Format::Wide).collect();
                 let header: Vec<&str> = columns.iter().map(|c| c.name).collect();
-                let rows: Vec<Vec<String>> = items.iter().map(|item| columns.iter().map(|c| line(&(c.value)(item))).collect()).collect();
-                print_table(&header, &rows, self.no_headers);
+                let rows: Vec<Vec<String>> = items.iter().map(|item| columns.iter().map(|c| cut(&(c.value)(item))).collect()).collect();
+                print_table(&header, &rows, self.no_headers)?;
             }
-            Format::Json => println!("{}", serde_json::to_string_pretty(items)?),
-            Format::Yaml => print!("{}", apimachinery::yaml::to_string(&serde_json::to_value(items)?)),
-            Format::Name => items.iter().for_each(|item| println!("{}", (listing.name)(item))),
+            Format::Json => say!("{}", serde_json::to_string_pretty(items)?),
+            Format::Yaml => say!("{}", apimachinery::yaml::to_string(&serde_json::to_value(items)?).trim_end()),
+            Format::Name => {
+                for item in items {
+                    say!("{}", line(&(listing.name)(item)));
+                }
+            }
             Format::Csv => {
                 if !self.no_headers {
-                    println!("{}", listing.columns.iter().map(|c| csv(&c.name.to_lowercase())).collect::<Vec<_>>().join(","));
+                    say!("{}", listing.columns.iter().map(|c| csv(&c.name.to_lowercase())).collect::<Vec<_>>().join(","));
                 }
                 for item in items {
-                    println!("{}", listing.columns.iter().map(|c| csv(&(c.value)(item))).collect::<Vec<_>>().join(","));
+                    say!("{}", listing.columns.iter().map(|c| csv(&(c.value)(item))).collect::<Vec<_>>().join(","));
                 }
             }
-            Format::Tree => println!("{}", tree(items.iter().map(listing.branch))),
+            Format::Tree => say!("{}", lines(&tree(items.iter().map(listing.branch)))),
         }
         Ok(())
     }
@@ -92,25 +121,26 @@ impl Output {
     /// Writes one thing; `text` is what people read.
     pub fn one<T: Serialize>(&self, item: &T, name: &str, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         match self.format {
-            Format::Json => println!("{}", serde_json::to_string_pretty(item)?),
-            Format::Yaml => print!("{}", apimachinery::yaml::to_string(&serde_json::to_value(item)?)),
-            Format::Name => println!("{name}"),
-            Format::Table | Format::Wide | Format::Tree => println!("{}", text().trim_end()),
+            Format::Json => say!("{}", serde_json::to_string_pretty(item)?),
+            Format::Yaml => say!("{}", apimachinery::yaml::to_string(&serde_json::to_value(item)?).trim_end()),
+            Format::Name => say!("{name}"),
+            Format::Table | Format::Wide | Format::Tree => say!("{}", lines(text().trim_end())),
             Format::Csv => anyhow::bail!("-o csv is for lists: one {name} has no lines"),
         }
         Ok(())
     }
 }
 
-pub fn print_table(header: &[&str], rows: &[Vec<String>], no_headers: bool) {
+pub fn print_table(header: &[&str], rows: &[Vec<String>], no_headers: bool) -> anyhow::Result<()> {
     let text = render(header, rows);
-    println!("{}", if no_headers { text.split_once('\n').map_or("", |(_, rows)| rows) } else { &text });
+    say!("{}", if no_headers { text.split_once('\n').map_or("", |(_, rows)| rows) } else { &text });
+    Ok(())
 }
 
 /// A message on one line, cut to the terminal's patience.
-fn line(text: &str) -> String {
+fn cut(text: &str) -> String {
     const CHARS_MAX: usize = 100;
-    let flat = text.replace(['\n', '\r', '\t'], " ");
+    let flat = line(text);
     if std::io::stdout().is_terminal() && flat.chars().count() > CHARS_MAX {
         return flat.chars().take(CHARS_MAX - 1).chain(['…']).collect();
     }
@@ -119,8 +149,9 @@ fn line(text: &str) -> String {
 
 fn csv(cell: &str) -> String {
     // A spreadsheet takes such a cell for a formula; what clusters say is not to be computed.
-    let cell = if cell.starts_with(['=', '+', '-', '@']) && cell.len() > 1 { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+    let cell = cell.replace(|c: char| c.is_control() && c != '\n', " ");
+    let cell = if cell.starts_with(['=', '+', '-', '@']) && cell.len() > 1 { format!("'{cell}") } else { cell };
+    if cell.contains(['"', ',', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 #[derive(Default)]
@@ -132,7 +163,7 @@ pub fn tree(branches: impl Iterator<Item = Vec<String>>) -> String {
         let count = node.0.len();
         for (at, (name, child)) in node.0.iter().enumerate() {
             let (fork, below) = if at + 1 == count { ("└── ", "    ") } else { ("├── ", "│   ") };
-            lines.push(format!("{indent}{fork}{name}"));
+            lines.push(format!("{indent}{fork}{}", line(name)));
             draw(child, &format!("{indent}{below}"), lines);
         }
     }
@@ -145,7 +176,7 @@ pub fn tree(branches: impl Iterator<Item = Vec<String>>) -> String {
     }
     let mut lines = Vec::new();
     for (name, child) in &root.0 {
-        lines.push(name.clone());
+        lines.push(line(name));
         draw(child, "", &mut lines);
     }
     lines.join("\n")

@@ -120,8 +120,8 @@ fn tell_hub(runtime: &Runtime, layout: &Layout, fleet: &Fleet) -> OnPush {
 async fn refresh(kubeconfig: &Path, repo: &str) -> anyhow::Result<()> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let connection = TlsConnector.connect(&kubeconfig)?;
-    let repo = repo.replace('%', "%25").replace('&', "%26").replace('+', "%2B");
-    let request = http::Request::post(format!("{}/refresh?repo={repo}", api::hub::path::GIT)).body(tunnel::body::empty())?;
+    let repo = crate::client::query(&[("repo", Some(repo))]);
+    let request = http::Request::post(format!("{}/refresh?{repo}", api::hub::path::GIT)).body(tunnel::body::empty())?;
     let response = send(connection.http.clone(), request).await.map_err(|error| anyhow!("{error}"))?;
     anyhow::ensure!(response.status().is_success(), "the hub answered {}", response.status());
     Ok(())

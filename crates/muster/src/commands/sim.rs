@@ -140,7 +140,7 @@ impl Sim {
         let request = Request { clusters: chosen.clusters, selector: chosen.selector, order };
         let states = control::ask(&layout.orders(), &request).await?;
         if is_list {
-            show(&states);
+            show(&states)?;
         } else {
             eprintln!("done to {} clusters", states.len());
         }
@@ -153,7 +153,7 @@ async fn play(layout: &Layout, name: Option<&str>) -> anyhow::Result<ExitCode> {
     let example = Example::named(&fleet.example)?;
     let Some(name) = name else {
         for (path, text) in example.files("stories/") {
-            println!("{path}  {}", Story::parse(text).map_err(|problem| anyhow!("{path}: {problem}"))?.title);
+            say!("{path}  {}", Story::parse(text).map_err(|problem| anyhow!("{path}: {problem}"))?.title);
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -188,11 +188,12 @@ impl Orders for Running {
     }
 }
 
-fn show(states: &[State]) {
+fn show(states: &[State]) -> anyhow::Result<()> {
     let row = |state: &State| {
         let labels: Vec<String> = state.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         vec![state.cluster.clone(), state.link.clone(), or_dash(&state.clock_skew), or_dash(&state.bad_images.join(" ")), labels.join(",")]
     };
     let rows: Vec<Vec<String>> = states.iter().map(row).collect();
-    println!("{}", render(&["CLUSTER", "LINK", "CLOCK", "MISSING IMAGES", "LABELS"], &rows));
+    say!("{}", render(&["CLUSTER", "LINK", "CLOCK", "MISSING IMAGES", "LABELS"], &rows));
+    Ok(())
 }

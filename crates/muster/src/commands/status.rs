@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use api::hub::{AppRow, ClusterRow, path};
 use clap::Args;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::output::{Listing, Output, column, wide};
-use super::table::{ago, or_dash};
+use super::table::{ago, line, lines, or_dash};
 use crate::client::{Hub, Target};
 use crate::code;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long the hub may take to answer, however little time is left.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub struct Status {
@@ -44,7 +47,9 @@ impl Status {
         let begun = Instant::now();
         let mut said = String::new();
         loop {
-            let seen = look(&hub).await;
+            // A hub that does not answer is not waited for longer than for one that answers.
+            let left = self.timeout.saturating_sub(begun.elapsed()).max(LOOK_AT_LEAST);
+            let seen = tokio::time::timeout(left, look(&hub)).await.unwrap_or_else(|_| Err(anyhow!("the hub does not answer")));
             let missing = match &seen {
                 Ok(seen) => missing(seen, expected),
                 Err(error) => Some(format!("{error:#}")),
@@ -60,7 +65,7 @@ impl Status {
                     if let Ok(seen) = seen {
                         show(&self.output, &seen)?;
                     }
-                    eprintln!("{why}");
+                    eprintln!("{}", lines(&why));
                     return Ok(ExitCode::from(match (self.wait, is_known) {
                         (true, _) => code::TIMEOUT,
                         (false, true) => code::NO,
@@ -68,7 +73,7 @@ impl Status {
                     }));
                 }
                 (Some(why), _) if why != said => {
-                    eprintln!("waiting: {why}");
+                    eprintln!("waiting: {}", line(&why));
                     said = why;
                 }
                 _ => {}
@@ -136,11 +141,12 @@ pub fn list(output: &Output, clusters: &[ClusterRow]) -> anyhow::Result<()> {
 pub fn duration(text: &str) -> Result<Duration, String> {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..at].parse().map_err(|_| format!("{text:?} is no duration such as 60s or 5m"))?;
+    let times = |seconds| number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long"));
     match &text[at..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3_600)),
+        "m" => times(60),
+        "h" => times(3_600),
         other => Err(format!("{other:?} is no unit of time: use ms, s, m or h")),
     }
 }
@@ -155,6 +161,14 @@ mod tests {
 
     fn app(cluster: &str, sync: &str, is_current: bool) -> AppRow {
         AppRow { cluster: cluster.into(), sync: sync.into(), health: "Healthy".into(), is_current, ..AppRow::default() }
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        for (text, expect) in [("500ms", Some(500)), ("60", Some(60_000)), ("5m", Some(300_000)), ("1h", Some(3_600_000)), ("", None)] {
+            assert_eq!(duration(text).ok(), expect.map(Duration::from_millis), "{text}");
+        }
+        assert!(duration("18446744073709551615h").is_err_and(|e| e.contains("too long")));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Token {
                 made.map_err(|error| anyhow::anyhow!("{}", error.full()))?
             }
         };
-        println!("{}", token.trim());
+        say!("{}", token.trim());
         Ok(ExitCode::SUCCESS)
     }
 }

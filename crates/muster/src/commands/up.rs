@@ -13,14 +13,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::keep::{self, Ended};
+use super::table::line;
 use super::{console, down, start, status};
 use crate::client::Hub;
+use crate::code;
 use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
 use crate::process::{self, Turn};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const TELL_EVERY: Duration = Duration::from_millis(300);
+/// Once all is well, there is less to tell.
+const TELL_WELL_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub struct Up {
@@ -54,29 +58,28 @@ impl Up {
         let known = layout.fleet()?;
         let fleet = self.fleet(&layout, known)?;
         layout.create(&fleet)?;
+        let repositories = Example::named(&fleet.example)?.repositories().into_iter().collect::<Vec<_>>().join(", ");
         let mut started = Vec::new();
         let outcome = tokio::select! {
-            outcome = self.start_parts(&turn, &layout, &fleet, &mut started) => outcome.map(|()| true),
-            () = end.asked() => Ok(false),
+            outcome = self.start_parts(&turn, &layout, &fleet, &mut started) => outcome.map(Some),
+            () = end.asked() => Ok(None),
         };
-        if !matches!(outcome, Ok(true)) {
+        let Ok(Some(hub)) = outcome else {
             // What ran before goes on.
             down::stop(&turn, &layout, &started)?;
             outcome?;
-            return Ok(ExitCode::FAILURE);
-        }
+            return Ok(ExitCode::from(code::INTERRUPTED));
+        };
         drop(turn);
-        println!("hub:    https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
-        let repositories: Vec<&str> = Example::named(&fleet.example)?.repositories().into_iter().collect();
-        println!("git:    {}/NAME.git: {}", fleet.git_url(), repositories.join(", "));
-        let beside = fleet.clusters() - fleet.stores;
-        let others = if beside > 0 { format!(" and {beside} other clusters") } else { String::new() };
-        println!("stores: {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
-        println!("console: {}", console::link(&layout, &fleet).await?);
+        // From here on the fleet is up: nothing that is only told ends this command and leaves the fleet behind.
+        let console = match console::link(&layout, &fleet).await {
+            Ok(link) => link,
+            Err(error) => format!("no link yet: {error:#}; `muster console --dir {}` prints one", layout.dir.display()),
+        };
+        let _ = Self::introduce(&layout, &fleet, &repositories, &console);
         if self.detach {
             return Ok(ExitCode::SUCCESS);
         }
-        let hub = Hub::connect(&layout.kubeconfig())?;
         let kept = tokio::select! {
             () = end.asked() => None,
             kept = keep::keep(&layout, &fleet, &hub, &self.process_log) => Some(kept),
@@ -92,6 +95,16 @@ impl Up {
         kept.transpose()?;
         eprintln!("data stay in {dir}: `muster up --dir {dir}` goes on with them, `muster down --dir {dir}` removes them");
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn introduce(layout: &Layout, fleet: &Fleet, repositories: &str, console: &str) -> anyhow::Result<()> {
+        say!("hub:    https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
+        say!("git:    {}/NAME.git: {repositories}", fleet.git_url());
+        let beside = fleet.clusters().saturating_sub(fleet.stores);
+        let others = if beside > 0 { format!(" and {beside} other clusters") } else { String::new() };
+        say!("stores: {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
+        say!("console: {console}");
+        Ok(())
     }
 
     /// Returns the fleet of the directory, changed as asked.
@@ -142,7 +155,7 @@ impl Up {
         Ok(fleet)
     }
 
-    async fn start_parts(&self, turn: &Turn, layout: &Layout, fleet: &Fleet, started: &mut Vec<Part>) -> anyhow::Result<()> {
+    async fn start_parts(&self, turn: &Turn, layout: &Layout, fleet: &Fleet, started: &mut Vec<Part>) -> anyhow::Result<Hub> {
         check_ports(layout, fleet)?;
         start::make_repositories(layout, fleet)?;
         let mut start = |part, what: &str| -> anyhow::Result<()> {
@@ -163,7 +176,7 @@ impl Up {
             answers(layout, Part::Sim, fleet.first_store_port()).await?;
         }
         answers(layout, Part::Console, fleet.console_port()).await?;
-        Ok(())
+        Ok(hub)
     }
 }
 
@@ -172,17 +185,21 @@ async fn tell(hub: &Hub, fleet: &Fleet) -> Infallible {
     let begun = Instant::now();
     let mut said = String::new();
     loop {
-        let line = match status::look(hub).await {
-            Ok(seen) => status::missing(&seen, fleet.clusters() as usize).unwrap_or_else(|| {
-                format!("all {} clusters Available, all {} Applications Synced and Healthy", seen.clusters.len(), seen.apps.len())
-            }),
-            Err(error) => format!("{error:#}"),
+        let (said_now, pause) = match status::look(hub).await {
+            Ok(seen) => match status::missing(&seen, fleet.clusters() as usize) {
+                Some(missing) => (missing, TELL_EVERY),
+                None => {
+                    let (clusters, apps) = (seen.clusters.len(), seen.apps.len());
+                    (format!("all {clusters} clusters Available, all {apps} Applications Synced and Healthy"), TELL_WELL_EVERY)
+                }
+            },
+            Err(error) => (format!("{error:#}"), TELL_EVERY),
         };
-        if line != said {
-            eprintln!("{:>6.1} s  {line}", begun.elapsed().as_secs_f64());
-            said = line;
+        if said_now != said {
+            eprintln!("{:>6.1} s  {}", begun.elapsed().as_secs_f64(), line(&said_now));
+            said = said_now;
         }
-        tokio::time::sleep(TELL_EVERY).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

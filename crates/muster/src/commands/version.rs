@@ -8,7 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::Output;
+use super::table::lines;
 use crate::client::Target;
+use crate::code;
 
 #[derive(Args)]
 pub struct Version {
@@ -34,10 +36,14 @@ struct Versions {
 impl Version {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut versions = Versions { client: env!("CARGO_PKG_VERSION"), hub: None, agents: BTreeMap::new() };
+        let mut outcome = code::OK;
         if !self.client {
             match self.ask().await {
                 Ok((hub, agents)) => (versions.hub, versions.agents) = (Some(hub), agents),
-                Err(error) => eprintln!("the hub cannot be asked: {error:#}"),
+                Err(error) => {
+                    eprintln!("the hub cannot be asked: {}; --client asks this program alone", lines(&format!("{error:#}")));
+                    outcome = code::ERROR;
+                }
             }
         }
         self.output.one(&versions, "version", || {
@@ -50,7 +56,7 @@ impl Version {
             }
             text
         })?;
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::from(outcome))
     }
 
     async fn ask(&self) -> anyhow::Result<(HubInfo, BTreeMap<String, u64>)> {

@@ -3,7 +3,7 @@
 //! Clusters with the same source, commit and result are one group: fifty stores are one difference to read. What only a
 //! cluster knows (its namespaces, its defaults) is not compared; both sides are what Git asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,11 +14,14 @@ use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::{Named, rows};
-use crate::client::{Hub, query};
+use super::{Chosen, Found};
+use crate::client::{Hub, percent_encode, query};
 use crate::code;
 use crate::commands::output::{Format, Output};
+use crate::commands::table::{line, lines};
 
+/// Works in one answer of the hub.
+const WORKS_PAGE: &str = "500";
 const CONTEXT_LINES: usize = 3;
 /// Names of clusters in a heading.
 const NAMES_SHOWN: usize = 5;
@@ -26,16 +29,10 @@ const NAMES_SHOWN: usize = 5;
 #[derive(Args)]
 pub struct Diff {
     #[command(flatten)]
-    named: Named,
+    chosen: Chosen,
     /// Branch, tag or commit to compare with what runs.
     #[arg(long)]
     revision: String,
-    /// Only for this cluster.
-    #[arg(short, long)]
-    cluster: Option<String>,
-    /// Only for clusters of this set.
-    #[arg(short, long)]
-    set: Option<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -47,7 +44,8 @@ struct Group {
     clusters: Vec<String>,
     repo: String,
     path: String,
-    from: String,
+    /// The commits they run.
+    from: BTreeSet<String>,
     to: String,
     /// By `Kind namespace/name`: the difference as text.
     changes: BTreeMap<String, String>,
@@ -62,14 +60,13 @@ impl Diff {
         if matches!(self.output.format, Format::Csv | Format::Tree) {
             bail!("-o csv and -o tree are not for differences");
         }
-        let hub = self.named.target.connect()?;
-        let (namespace, name) = self.named.find(&hub).await?;
-        let rows = rows(&hub, &namespace, &name, self.cluster.as_deref(), self.set.as_deref()).await?;
+        let found = self.chosen.named.find().await?;
+        let rows = self.chosen.rows(&found).await?;
         if rows.is_empty() {
-            bail!("no cluster asked about has {namespace}/{name}");
+            bail!("no cluster asked about has {}/{}", found.namespace, found.name);
         }
-        let sources = delivered(&hub, &namespace, &name).await?;
-        let groups = groups(&hub, &rows, &sources, &self.revision).await?;
+        let sources = delivered(&found, self.chosen.cluster.as_deref()).await?;
+        let groups = groups(&found.hub, &rows, &sources, &self.revision).await?;
         show(&self.output, &groups)?;
         let failed = groups.iter().filter(|g| !g.error.is_empty()).map(|g| g.clusters.len()).sum::<usize>();
         if failed > 0 {
@@ -80,33 +77,60 @@ impl Diff {
     }
 }
 
+/// Where an Application comes from on each cluster that the hub delivers it to; or why that is not readable.
+pub type Delivered = BTreeMap<String, Result<ApplicationSource, String>>;
+
 /// Returns the sources of an Application by cluster, as the hub delivers them: options of its tool are there alone.
-async fn delivered(hub: &Hub, namespace: &str, name: &str) -> anyhow::Result<BTreeMap<String, ApplicationSource>> {
-    let works = hub.get("/apis/work.open-cluster-management.io/v1/manifestworks", "application/json").await?;
-    let mut sources = BTreeMap::new();
-    for work in works["items"].as_array().into_iter().flatten() {
-        let cluster = work["metadata"]["namespace"].as_str().unwrap_or_default();
-        for manifest in work.pointer("/spec/workload/manifests").and_then(Value::as_array).into_iter().flatten() {
-            let metadata = &manifest["metadata"];
-            if manifest["kind"] == "Application" && metadata["name"] == name && metadata["namespace"] == namespace {
-                let source = manifest.pointer("/spec/source").or_else(|| manifest.pointer("/spec/sources/0")).cloned();
-                if let Some(Ok(source)) = source.map(serde_json::from_value) {
-                    sources.insert(cluster.to_owned(), source);
-                }
-            }
+pub async fn delivered(found: &Found, cluster: Option<&str>) -> anyhow::Result<Delivered> {
+    const WORKS: &str = "/apis/work.open-cluster-management.io/v1";
+    let path = match cluster {
+        Some(cluster) => format!("{WORKS}/namespaces/{}/manifestworks", percent_encode(cluster)),
+        None => format!("{WORKS}/manifestworks"),
+    };
+    let mut sources = Delivered::new();
+    let mut next: Option<String> = None;
+    loop {
+        let page = query(&[("limit", Some(WORKS_PAGE)), ("continue", next.as_deref())]);
+        let works = found.hub.get(&format!("{path}?{page}"), "application/json").await?;
+        for work in works["items"].as_array().into_iter().flatten() {
+            let cluster = work["metadata"]["namespace"].as_str().unwrap_or_default();
+            sources.extend(source_in(work, &found.namespace, &found.name).map(|source| (cluster.to_owned(), source)));
+        }
+        next = works["metadata"]["continue"].as_str().filter(|next| !next.is_empty()).map(str::to_owned);
+        if next.is_none() {
+            return Ok(sources);
         }
     }
-    Ok(sources)
 }
 
-async fn groups(hub: &Hub, rows: &[AppRow], sources: &BTreeMap<String, ApplicationSource>, revision: &str) -> anyhow::Result<Vec<Group>> {
+/// Returns the source of an Application, if a work brings it.
+fn source_in(work: &Value, namespace: &str, name: &str) -> Option<Result<ApplicationSource, String>> {
+    let manifests = work.pointer("/spec/workload/manifests").and_then(Value::as_array)?;
+    let manifest = manifests.iter().find(|manifest| {
+        let metadata = &manifest["metadata"];
+        manifest["kind"] == "Application" && metadata["name"] == name && metadata["namespace"] == namespace
+    })?;
+    let work = work["metadata"]["name"].as_str().unwrap_or_default();
+    let source = manifest.pointer("/spec/source").or_else(|| manifest.pointer("/spec/sources/0"));
+    Some(match source {
+        Some(source) => serde_json::from_value(source.clone())
+            .map_err(|error| format!("spec.source in the ManifestWork {work} is not readable: {error}")),
+        None => Err(format!("the Application in the ManifestWork {work} has no spec.source")),
+    })
+}
+
+async fn groups(hub: &Hub, rows: &[AppRow], sources: &Delivered, revision: &str) -> anyhow::Result<Vec<Group>> {
     // 1. Clusters that ask for the same.
     let mut asked: BTreeMap<(String, String), (ApplicationSource, Vec<String>)> = BTreeMap::new();
     for row in rows {
-        let told = || ApplicationSource { repo_url: row.repo.clone(), path: row.path.clone(), ..ApplicationSource::default() };
-        let source = sources.get(&row.cluster).cloned().unwrap_or_else(|| {
-            eprintln!("{}: its Application does not come from the hub; options of its source are not known", row.cluster);
-            told()
+        let why = match sources.get(&row.cluster) {
+            Some(Ok(source)) => Ok(source.clone()),
+            Some(Err(why)) => Err(why.as_str()),
+            None => Err("its Application does not come from the hub"),
+        };
+        let source = why.unwrap_or_else(|why| {
+            eprintln!("{}: {}; options of its source are not known", row.cluster, line(why));
+            ApplicationSource { repo_url: row.repo.clone(), path: row.path.clone(), ..ApplicationSource::default() }
         });
         let key = (serde_json::to_string(&source)?, row.revision.clone());
         asked.entry(key).or_insert_with(|| (source, Vec::new())).1.push(row.cluster.clone());
@@ -118,7 +142,7 @@ async fn groups(hub: &Hub, rows: &[AppRow], sources: &BTreeMap<String, Applicati
             clusters,
             repo: source.repo_url.clone(),
             path: source.path.clone(),
-            from: from.clone(),
+            from: BTreeSet::from([from.clone()]),
             to: revision.to_owned(),
             changes: BTreeMap::new(),
             error: String::new(),
@@ -127,15 +151,22 @@ async fn groups(hub: &Hub, rows: &[AppRow], sources: &BTreeMap<String, Applicati
             Ok((to, changes)) => (group.to, group.changes) = (to, changes),
             Err(error) => group.error = format!("{error:#}"),
         }
-        let same =
-            groups.iter_mut().find(|g| (&g.repo, &g.to, &g.changes, &g.error) == (&group.repo, &group.to, &group.changes, &group.error));
-        match same {
-            Some(known) => known.clusters.extend(group.clusters),
-            None => groups.push(group),
-        }
+        add(&mut groups, group);
     }
     groups.iter_mut().for_each(|g| g.clusters.sort());
     Ok(groups)
+}
+
+/// Adds a group, to the one with the same result if there is one.
+fn add(groups: &mut Vec<Group>, group: Group) {
+    let key = |g: &Group| (g.repo.clone(), g.path.clone(), g.to.clone(), g.changes.clone(), g.error.clone());
+    match groups.iter_mut().find(|known| key(known) == key(&group)) {
+        Some(known) => {
+            known.clusters.extend(group.clusters);
+            known.from.extend(group.from);
+        }
+        None => groups.push(group),
+    }
 }
 
 async fn compare(hub: &Hub, source: &ApplicationSource, from: &str, revision: &str) -> anyhow::Result<(String, BTreeMap<String, String>)> {
@@ -205,24 +236,29 @@ fn differences(before: &Objects, after: &Objects) -> BTreeMap<String, String> {
 
 fn show(output: &Output, groups: &[Group]) -> anyhow::Result<()> {
     match output.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(groups)?),
-        Format::Yaml => print!("{}", apimachinery::yaml::to_string(&serde_json::to_value(groups)?)),
-        Format::Name => groups.iter().flat_map(|g| g.changes.keys()).for_each(|key| println!("{key}")),
+        Format::Json => say!("{}", serde_json::to_string_pretty(groups)?),
+        Format::Yaml => say!("{}", apimachinery::yaml::to_string(&serde_json::to_value(groups)?).trim_end()),
+        Format::Name => {
+            for key in groups.iter().flat_map(|g| g.changes.keys()) {
+                say!("{}", line(key));
+            }
+        }
         _ => {
             for group in groups {
                 let names = group.clusters.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
                 let more = group.clusters.len().saturating_sub(NAMES_SHOWN);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 let short = |commit: &str| commit.get(..10).unwrap_or(commit).to_owned();
-                println!("=== {} clusters: {names}{more}", group.clusters.len());
-                println!("    {} {}  {} -> {}", group.repo, group.path, short(&group.from), short(&group.to));
+                let from: Vec<String> = group.from.iter().map(|commit| short(commit)).collect();
+                say!("=== {} clusters: {names}{more}", group.clusters.len());
+                say!("    {} {}  {} -> {}", group.repo, group.path, from.join(", "), short(&group.to));
                 if !group.error.is_empty() {
-                    println!("    not to be rendered: {}", group.error);
+                    say!("    not to be rendered: {}", lines(&group.error));
                 } else if group.changes.is_empty() {
-                    println!("    no difference");
+                    say!("    no difference");
                 }
                 for (key, text) in &group.changes {
-                    println!("--- {key}\n{}", text.trim_end());
+                    say!("--- {}\n{}", line(key), lines(text));
                 }
             }
         }
@@ -244,5 +280,38 @@ mod tests {
         assert!(found["ConfigMap a"].contains("-x: 1\n+x: 2"), "{}", found["ConfigMap a"]);
         let deployment = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "n", "name": "d"}});
         assert_eq!(key(&deployment), "Deployment.apps n/d");
+    }
+
+    #[test]
+    fn only_what_is_the_same_for_people_is_one_group() {
+        let group = |cluster: &str, path: &str, from: &str| Group {
+            clusters: vec![cluster.into()],
+            repo: "r".into(),
+            path: path.into(),
+            from: [from.to_owned()].into(),
+            to: "t".into(),
+            changes: BTreeMap::new(),
+            error: String::new(),
+        };
+        let mut groups = Vec::new();
+        for one in [group("a", "x", "1"), group("b", "y", "1"), group("c", "x", "2")] {
+            add(&mut groups, one);
+        }
+        let found: Vec<_> = groups.iter().map(|g| (g.path.as_str(), g.clusters.join(" "), g.from.len())).collect();
+        assert_eq!(found, [("x", "a c".to_owned(), 2), ("y", "b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_source_that_is_not_readable_is_named() {
+        let work = |spec: Value| {
+            let application = serde_json::json!({"kind": "Application", "metadata": {"namespace": "n", "name": "a"}, "spec": spec});
+            serde_json::json!({"metadata": {"name": "w", "namespace": "c"}, "spec": {"workload": {"manifests": [application]}}})
+        };
+        let source = |spec| source_in(&work(spec), "n", "a").expect("brought");
+        assert_eq!(source(serde_json::json!({"source": {"repoURL": "r", "path": "p"}})).map(|s| s.path), Ok("p".into()));
+        assert_eq!(source(serde_json::json!({"sources": [{"repoURL": "r", "path": "q"}]})).map(|s| s.path), Ok("q".into()));
+        assert!(source(serde_json::json!({"source": {"repoURL": 5}})).is_err_and(|why| why.contains("ManifestWork w")));
+        assert!(source(serde_json::json!({})).is_err_and(|why| why.contains("no spec.source")));
+        assert!(source_in(&work(Value::Null), "n", "b").is_none());
     }
 }

@@ -61,27 +61,63 @@ struct Named {
 }
 
 impl Named {
-    /// Returns namespace and name.
-    async fn find(&self, hub: &Hub) -> anyhow::Result<(String, String)> {
+    async fn find(&self) -> anyhow::Result<Found> {
+        let hub = self.target.connect()?;
+        match self.find_now(&hub).await? {
+            Some((namespace, name)) => Ok(Found { hub, namespace, name }),
+            None => bail!("no cluster has told of an Application {:?}; `muster apps` lists those there are", self.app),
+        }
+    }
+
+    /// Returns namespace and name; none as long as the name alone is not known.
+    async fn find_now(&self, hub: &Hub) -> anyhow::Result<Option<(String, String)>> {
         if let Some((namespace, name)) = self.app.split_once('/') {
-            return Ok((namespace.to_owned(), name.to_owned()));
+            return Ok(Some((namespace.to_owned(), name.to_owned())));
         }
         let filter = query(&[("name", Some(&self.app)), ("limit", Some("1"))]);
         let page: Page<AppRow> = hub.read(&format!("{}?{filter}", path::APPS)).await?;
         let namespaces: Vec<&String> = page.facets.get("namespace").into_iter().flatten().map(|(name, _)| name).collect();
         match namespaces.as_slice() {
-            [namespace] => Ok(((*namespace).clone(), self.app.clone())),
-            [] => bail!("no cluster has told of an Application {:?}; `muster apps` lists those there are", self.app),
+            [namespace] => Ok(Some(((*namespace).clone(), self.app.clone()))),
+            [] => Ok(None),
             several => bail!("{:?} is in the namespaces {several:?}: name it as NAMESPACE/{}", self.app, self.app),
         }
     }
 }
 
-/// Returns the rows of an Application, those asked for.
-async fn rows(hub: &Hub, namespace: &str, name: &str, cluster: Option<&str>, set: Option<&str>) -> anyhow::Result<Vec<AppRow>> {
-    let filter =
-        query(&[("namespace", Some(namespace)), ("name", Some(name)), ("cluster", cluster), ("set", set), ("sort", Some("cluster"))]);
-    hub.rows_of(path::APPS, &filter).await
+/// An Application, and the hub that knows of it.
+struct Found {
+    hub: Hub,
+    namespace: String,
+    name: String,
+}
+
+impl Found {
+    /// Returns the Application's rows, those asked for.
+    async fn rows(&self, cluster: Option<&str>, set: Option<&str>) -> anyhow::Result<Vec<AppRow>> {
+        let (namespace, name) = (Some(self.namespace.as_str()), Some(self.name.as_str()));
+        let filter = query(&[("namespace", namespace), ("name", name), ("cluster", cluster), ("set", set), ("sort", Some("cluster"))]);
+        self.hub.rows_of(path::APPS, &filter).await
+    }
+}
+
+/// An Application on the clusters that a command is about; on all, if none is named.
+#[derive(Args, Clone, Debug)]
+struct Chosen {
+    #[command(flatten)]
+    named: Named,
+    /// Only on this cluster.
+    #[arg(short, long)]
+    cluster: Option<String>,
+    /// Only on clusters of this set.
+    #[arg(short, long)]
+    set: Option<String>,
+}
+
+impl Chosen {
+    async fn rows(&self, found: &Found) -> anyhow::Result<Vec<AppRow>> {
+        found.rows(self.cluster.as_deref(), self.set.as_deref()).await
+    }
 }
 
 #[derive(Args)]
@@ -97,10 +133,10 @@ struct Get {
 
 impl Get {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let hub = self.named.target.connect()?;
-        let (namespace, name) = self.named.find(&hub).await?;
+        let found = self.named.find().await?;
+        let Found { hub, namespace, name } = &found;
         let filter = query(&[("cluster", self.cluster.as_deref()), ("limit", Some("5000"))]);
-        let detail: AppDetail = hub.read(&format!("{}?{filter}", path::app(&namespace, &name))).await?;
+        let detail: AppDetail = hub.read(&format!("{}?{filter}", path::app(namespace, name))).await?;
         self.output.one(&detail, &format!("application/{namespace}/{name}"), || text(&detail))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -171,16 +207,16 @@ struct Tree {
 
 impl Tree {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let hub = self.named.target.connect()?;
-        let (namespace, name) = self.named.find(&hub).await?;
+        let found = self.named.find().await?;
+        let Found { hub, namespace, name } = &found;
         let cluster = match self.cluster {
             Some(cluster) => cluster,
-            None => match rows(&hub, &namespace, &name, None, None).await?.as_slice() {
+            None => match found.rows(None, None).await?.as_slice() {
                 [only] => only.cluster.clone(),
                 all => bail!("{} clusters have {namespace}/{name}: say which with --cluster", all.len()),
             },
         };
-        let tree: AppTree = hub.read(&format!("{}?{}", path::app_tree(&namespace, &name), query(&[("cluster", Some(&cluster))]))).await?;
+        let tree: AppTree = hub.read(&format!("{}?{}", path::app_tree(namespace, name), query(&[("cluster", Some(&cluster))]))).await?;
         if tree.resources_cut > 0 {
             eprintln!("{} more objects are not told", tree.resources_cut);
         }
@@ -224,8 +260,8 @@ struct History {
 
 impl History {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let hub = self.named.target.connect()?;
-        let (namespace, name) = self.named.find(&hub).await?;
+        let found = self.named.find().await?;
+        let Found { hub, namespace, name } = &found;
         let filter = query(&[
             ("app", Some(&format!("{namespace}/{name}"))),
             ("cluster", self.cluster.as_deref()),

@@ -9,33 +9,28 @@ use std::process::ExitCode;
 use api::hub::AppRow;
 use clap::Args;
 
-use super::{Named, rows};
+use super::{Chosen, Found};
 use crate::code;
+use crate::commands::table::line;
 
 #[derive(Args)]
 pub struct Sync {
     #[command(flatten)]
-    named: Named,
-    /// On this cluster.
-    #[arg(short, long)]
-    cluster: Option<String>,
-    /// On all clusters of this set.
-    #[arg(short, long)]
-    set: Option<String>,
+    chosen: Chosen,
 }
 
 impl Sync {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let hub = self.named.target.connect()?;
-        let (namespace, name) = self.named.find(&hub).await?;
-        let rows = rows(&hub, &namespace, &name, self.cluster.as_deref(), self.set.as_deref()).await?;
+        let found = self.chosen.named.find().await?;
+        let rows = self.chosen.rows(&found).await?;
+        let Found { namespace, name, .. } = &found;
         let waiting: Vec<&AppRow> = rows.iter().filter(|row| row.sync != "Synced").collect();
         if waiting.is_empty() && !rows.is_empty() {
-            println!("{namespace}/{name} is Synced on {} clusters: there is nothing to do", rows.len());
+            say!("{namespace}/{name} is Synced on {} clusters: there is nothing to do", rows.len());
             return Ok(ExitCode::SUCCESS);
         }
         for row in &waiting {
-            eprintln!("{}: {} {} {}", row.cluster, row.sync, row.operation, row.message);
+            eprintln!("{}", line(&format!("{}: {} {} {}", row.cluster, row.sync, row.operation, row.message)));
         }
         eprintln!(
             "error: the hub cannot ask a cluster to sync once; nothing was changed. An Application with syncPolicy.automated syncs and \
