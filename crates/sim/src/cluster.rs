@@ -14,8 +14,8 @@ use apiserver::user::UserInfo;
 use apiserver::{ApiServer, Entropy};
 use controller::Runtime;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, ObjectMeta, PostParams};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -27,13 +27,12 @@ use crate::driver::{self, EventLevel};
 use crate::faults;
 use crate::kubelet::PodLogs;
 use crate::link::{Link, Quality};
-use crate::snapshot;
+use crate::snapshot::{self, Snapshots};
 use crate::spec::StoreSpec;
 
 const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
 const CERTIFICATE_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 365);
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
-const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// The way to the hub, and the kubeconfig that an agent joins with.
 #[derive(Clone)]
@@ -69,6 +68,8 @@ pub enum Error {
     AgentState { cluster: String, source: std::io::Error },
     #[error("failed to serve cluster {cluster}")]
     Serve { cluster: String, source: std::io::Error },
+    #[error("cluster {cluster} was stopped")]
+    Stopped { cluster: String },
 }
 
 /// A simulated store; it runs until it is stopped, and can be rebooted.
@@ -79,10 +80,17 @@ pub struct Store {
     keys: Keys,
     link: Link,
     life: Mutex<Life>,
-    /// One reboot at a time.
-    turn: tokio::sync::Mutex<()>,
+    /// One reboot at a time, and none after the end.
+    turn: tokio::sync::Mutex<Turn>,
+    /// None in memory only.
+    snapshots: Option<Arc<Snapshots>>,
     /// Address of the API, if it is served, and the kubeconfig for it.
     served: Mutex<Option<(SocketAddr, String)>>,
+}
+
+#[derive(Default)]
+struct Turn {
+    is_stopped: bool,
 }
 
 /// What a cluster keeps for good: by them its clients know it again.
@@ -133,8 +141,9 @@ impl Life {
 impl Store {
     /// Starts a store, as new or as its directory has it.
     pub async fn start(runtime: &Runtime, spec: StoreSpec, options: Options) -> Result<Self, Error> {
-        let objects = match &options.dir {
-            Some(dir) => snapshot::load(&objects_file(dir))?,
+        let snapshots = options.dir.as_deref().map(|dir| Arc::new(Snapshots::new(objects_file(dir))));
+        let objects = match &snapshots {
+            Some(snapshots) => snapshots.load()?,
             None => MemoryStore::default(),
         };
         let keys = load_keys(runtime, &spec, options.dir.as_deref());
@@ -149,8 +158,10 @@ impl Store {
             keys,
             life: Mutex::new(life),
             turn: tokio::sync::Mutex::default(),
+            snapshots,
             served: Mutex::default(),
         };
+        store.set_up().await?;
         store.live().await?;
         Ok(store)
     }
@@ -161,25 +172,29 @@ impl Store {
     }
 
     /// Reboots with a clock that is so far ahead.
+    ///
+    /// Whoever drops this on the way leaves a cluster that is off; one that failed can be rebooted again.
     pub async fn reboot_with_skew(&self, skew: SignedDuration) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
+        if turn.is_stopped {
+            return Err(Error::Stopped { cluster: self.spec.name.clone() });
+        }
         let old = self.life();
         old.end().await;
         let objects = snapshot::resumed(&*old.objects)?;
         let life = Life::begin(&self.parent, &self.spec, &self.options, &self.keys, objects, skew).await?;
         *self.life.lock() = life;
-        self.live().await?;
+        let alive = self.live().await;
         let address = self.served.lock().as_ref().map(|(address, _)| *address);
         if let Some(address) = address {
             let listener = TcpListener::bind(address).await.map_err(|source| Error::Serve { cluster: self.spec.name.clone(), source })?;
             self.serve(listener).await?;
         }
-        Ok(())
+        alive
     }
 
     /// Starts what lives in the cluster.
     async fn live(&self) -> Result<(), Error> {
-        self.set_up().await?;
         let life = self.life();
         let options = driver::Options { machines: self.spec.machines(), seed: self.options.seed, events: self.options.events };
         driver::start(&life.runtime, self.client(), options);
@@ -229,17 +244,25 @@ impl Store {
 
     /// Replaces the cluster's rules for faults.
     pub async fn set_faults(&self, rules: std::collections::BTreeMap<String, String>) -> Result<(), Error> {
-        let object = ConfigMap {
-            metadata: ObjectMeta { name: Some(faults::CONFIG_MAP.into()), ..ObjectMeta::default() },
-            data: Some(rules),
-            ..ConfigMap::default()
-        };
+        let object = fault_rules(rules);
         let config_maps: Api<ConfigMap> = Api::namespaced(self.client(), faults::CONFIG_MAP_NAMESPACE);
         let replaced = match config_maps.replace(faults::CONFIG_MAP, &PostParams::default(), &object).await {
             Err(kube::Error::Api(status)) if status.code == 404 => config_maps.create(&PostParams::default(), &object).await,
             replaced => replaced,
         };
         replaced.map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// Changes single rules for faults and leaves the others alone; none takes one away.
+    pub async fn change_faults(&self, rules: std::collections::BTreeMap<String, Option<String>>) -> Result<(), Error> {
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client(), faults::CONFIG_MAP_NAMESPACE);
+        let change = Patch::Merge(json!({"data": rules}));
+        match config_maps.patch(faults::CONFIG_MAP, &PatchParams::default(), &change).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                self.set_faults(rules.into_iter().filter_map(|(name, rule)| Some((name, rule?))).collect()).await
+            }
+            changed => changed.map(drop).map_err(|source| self.failed(source)),
+        }
     }
 
     fn failed(&self, source: kube::Error) -> Error {
@@ -272,25 +295,26 @@ impl Store {
 
     /// Ends everything in the cluster and writes its last snapshot.
     pub async fn stop(&self) -> Result<(), Error> {
+        let mut turn = self.turn.lock().await;
+        turn.is_stopped = true;
         let life = self.life();
         life.end().await;
-        if let Some(dir) = &self.options.dir {
-            snapshot::save(&*life.objects, &objects_file(dir))?;
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.save(&*life.objects)?;
         }
         Ok(())
     }
 
-    /// Makes what a new cluster has from its first second; its identity is the UID of kube-system.
+    /// Writes the faults of the description at the first start; what was ordered since then stays.
     async fn set_up(&self) -> Result<(), Error> {
-        let namespaces: Api<Namespace> = Api::all(self.client());
-        for name in NAMESPACES {
-            let namespace = Namespace { metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() }, ..Namespace::default() };
-            match namespaces.create(&PostParams::default(), &namespace).await {
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
-                created => drop(created.map_err(|source| self.failed(source))?),
-            }
+        if self.spec.faults.is_empty() {
+            return Ok(());
         }
-        if self.spec.faults.is_empty() { Ok(()) } else { self.set_faults(self.spec.faults.clone()).await }
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.client(), faults::CONFIG_MAP_NAMESPACE);
+        match config_maps.create(&PostParams::default(), &fault_rules(self.spec.faults.clone())).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            created => created.map(drop).map_err(|source| self.failed(source)),
+        }
     }
 
     /// Starts the real agent. It gets what it would get in a store: the cluster, and a way to the hub.
@@ -318,9 +342,9 @@ impl Store {
 
     /// Writes a snapshot, where there is a directory.
     async fn save(&self) -> Result<(), Error> {
-        let Some(dir) = &self.options.dir else { return Ok(()) };
-        let (objects, path) = (self.life().objects, objects_file(dir));
-        match tokio::task::spawn_blocking(move || snapshot::save(&*objects, &path)).await {
+        let Some(snapshots) = self.snapshots.clone() else { return Ok(()) };
+        let objects = self.life().objects;
+        match tokio::task::spawn_blocking(move || snapshots.save(&*objects)).await {
             Ok(saved) => Ok(saved.map(drop)?),
             // Only at shutdown: the runtime takes no more work.
             Err(_) => Ok(()),
@@ -329,7 +353,7 @@ impl Store {
 
     /// Writes a snapshot now and then, if something but leases changed.
     fn keep_snapshots(&self, life: &Life) {
-        let Some(dir) = self.options.dir.clone() else { return };
+        let Some(snapshots) = self.snapshots.clone() else { return };
         let changed = Arc::new(AtomicBool::new(true));
         let noted = changed.clone();
         life.objects.subscribe(Box::new(move |events| {
@@ -338,7 +362,6 @@ impl Store {
             }
         }));
         let (objects, turns) = (life.objects.clone(), self.options.disk_turns.clone());
-        let path = objects_file(&dir);
         let cluster = self.spec.name.clone();
         life.runtime.spawn("snapshots", async move {
             loop {
@@ -347,14 +370,22 @@ impl Store {
                     continue;
                 }
                 let Ok(_turn) = turns.acquire().await else { return };
-                let (objects, path) = (objects.clone(), path.clone());
-                let saved = tokio::task::spawn_blocking(move || snapshot::save(&*objects, &path)).await;
+                let (objects, snapshots) = (objects.clone(), snapshots.clone());
+                let saved = tokio::task::spawn_blocking(move || snapshots.save(&*objects)).await;
                 if let Ok(Err(error)) = saved {
                     tracing::warn!(%cluster, %error, "snapshot not written, will retry");
                     changed.store(true, Ordering::Relaxed);
                 }
             }
         });
+    }
+}
+
+fn fault_rules(rules: std::collections::BTreeMap<String, String>) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta { name: Some(faults::CONFIG_MAP.into()), ..ObjectMeta::default() },
+        data: Some(rules),
+        ..ConfigMap::default()
     }
 }
 

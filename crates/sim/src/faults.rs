@@ -199,7 +199,7 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
             "h" => 3600.0,
             _ => return None,
         };
-        total += SignedDuration::try_from_secs_f64(number * seconds).ok()?;
+        total = total.checked_add(SignedDuration::try_from_secs_f64(number * seconds).ok()?)?;
         rest = &rest[unit_end..];
     }
     (!text.is_empty()).then_some(total)

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::cluster::{Error, HubAccess, Options, Store};
+use crate::control::Reboots;
 use crate::driver::EventLevel;
 use crate::spec::{FleetSpec, StoreSpec};
 use crate::workloads::fnv;
@@ -43,7 +44,8 @@ pub struct Fleet {
     spec: FleetSpec,
     options: FleetOptions,
     disk_turns: Arc<Semaphore>,
-    stores: BTreeMap<String, Store>,
+    stores: BTreeMap<String, Arc<Store>>,
+    pub(crate) reboots: Reboots,
 }
 
 impl Fleet {
@@ -51,11 +53,11 @@ impl Fleet {
     pub async fn start(runtime: &Runtime, spec: FleetSpec, options: FleetOptions) -> Result<Self, Error> {
         let runtime = runtime.child();
         let disk_turns = Arc::new(Semaphore::new(DISK_TURNS));
-        let mut fleet = Self { runtime, options, disk_turns, stores: BTreeMap::new(), spec };
+        let mut fleet = Self { runtime, options, disk_turns, stores: BTreeMap::new(), reboots: Reboots::default(), spec };
         let starting = fleet.spec.stores.clone().into_iter().enumerate().map(|(index, store)| fleet.start_one(index, store));
         let started: Result<Vec<Store>, Error> = futures::stream::iter(starting).buffered(STARTED_AT_ONCE).try_collect().await;
         match started {
-            Ok(stores) => fleet.stores = stores.into_iter().map(|store| (store.spec().name.clone(), store)).collect(),
+            Ok(stores) => fleet.stores = stores.into_iter().map(|store| (store.spec().name.clone(), Arc::new(store))).collect(),
             Err(error) => {
                 fleet.runtime.stop().await;
                 return Err(error);
@@ -83,16 +85,20 @@ impl Fleet {
     }
 
     pub fn store(&self, name: &str) -> Option<&Store> {
-        self.stores.get(name)
+        self.stores.get(name).map(Arc::as_ref)
     }
 
     pub fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.stores.values().map(Arc::as_ref)
+    }
+
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &Arc<Store>> {
         self.stores.values()
     }
 
     /// Ends all stores; each writes its last snapshot.
     pub async fn stop(&self) -> Result<(), Error> {
-        let stopped = futures::future::join_all(self.stores.values().map(Store::stop)).await;
+        let stopped = futures::future::join_all(self.stores().map(Store::stop)).await;
         self.runtime.stop().await;
         stopped.into_iter().collect()
     }

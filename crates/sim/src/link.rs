@@ -104,21 +104,27 @@ struct LinkedGit {
 }
 
 impl LinkedGit {
-    async fn pass(&self) -> Result<(), Failure> {
-        self.link.pass().await.map_err(|error| Failure { message: error.to_string(), may_pass: true })
+    /// Returns the answer, unless the link goes down before it is here.
+    async fn over<T>(&self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let failed = |message: String| Failure { message, may_pass: true };
+        let mut quality = self.link.0.subscribe();
+        self.link.pass().await.map_err(|error| failed(error.to_string()))?;
+        tokio::select! {
+            biased;
+            _ = quality.wait_for(|q| *q == Quality::Offline) => Err(failed("connection reset: the simulated link went down".into())),
+            answer = asked => answer,
+        }
     }
 }
 
 #[async_trait]
 impl Source for LinkedGit {
     async fn resolve(&self, repo: &str, revision: &str) -> Result<String, Failure> {
-        self.pass().await?;
-        self.source.resolve(repo, revision).await
+        self.over(self.source.resolve(repo, revision)).await
     }
 
     async fn pack(&self, repo: &str, commit: &str, path: &str) -> Result<Bytes, Failure> {
-        self.pass().await?;
-        self.source.pack(repo, commit, path).await
+        self.over(self.source.pack(repo, commit, path)).await
     }
 }
 
@@ -194,6 +200,33 @@ mod tests {
         assert!(ask(&link).await.is_err());
         link.set(Quality::Online);
         assert!(ask(&link).await.is_ok());
+    }
+
+    /// Never answers.
+    struct Silent;
+
+    #[async_trait]
+    impl Source for Silent {
+        async fn resolve(&self, _: &str, _: &str) -> Result<String, Failure> {
+            std::future::pending().await
+        }
+
+        async fn pack(&self, _: &str, _: &str, _: &str) -> Result<Bytes, Failure> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_under_way_ends_with_the_link() {
+        let link = Link::new(Quality::Online);
+        let git = link.to_git()(Arc::new(Silent));
+        let breaking = link.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            breaking.set(Quality::Offline);
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(6), git.pack("repo", "commit", "")).await.expect("ended");
+        assert!(ended.is_err_and(|failure| failure.may_pass && failure.message.contains("went down")));
     }
 
     #[tokio::test(start_paused = true)]

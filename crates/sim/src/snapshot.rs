@@ -9,13 +9,14 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use parking_lot::Mutex;
 use store::{Entry, MemoryStore, Range, Retention, Revision, Store};
 
 const MAGIC: &[u8] = b"muster-sim-cluster 1\n";
@@ -32,8 +33,35 @@ pub enum Error {
     Resume { reason: String },
 }
 
+/// A cluster's file, with all who save to it one after the other.
+///
+/// A saver of before a reboot may still be at it when one of after it begins: the file never goes back.
+pub struct Snapshots {
+    path: PathBuf,
+    saved: Mutex<Revision>,
+}
+
+impl Snapshots {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, saved: Mutex::new(0) }
+    }
+
+    /// Writes all entries of a store, unless what is written is newer. Returns the revision that the file shows.
+    pub fn save(&self, store: &dyn Store) -> Result<Revision, Error> {
+        let mut saved = self.saved.lock();
+        if store.revision() >= *saved {
+            *saved = save(store, &self.path)?;
+        }
+        Ok(*saved)
+    }
+
+    pub fn load(&self) -> Result<MemoryStore, Error> {
+        load(&self.path)
+    }
+}
+
 /// Writes all entries of a store; the file is whole at any time. Returns the revision it shows.
-pub fn save(store: &dyn Store, path: &Path) -> Result<Revision, Error> {
+fn save(store: &dyn Store, path: &Path) -> Result<Revision, Error> {
     let failed = |source| Error::Write { path: path.display().to_string(), source };
     let page = store.range(Range::default()).map_err(|e| failed(std::io::Error::other(e)))?;
     let draft = path.with_extension("new");
@@ -63,7 +91,7 @@ pub fn save(store: &dyn Store, path: &Path) -> Result<Revision, Error> {
 }
 
 /// Reads a store; an empty one if there is no file yet.
-pub fn load(path: &Path) -> Result<MemoryStore, Error> {
+fn load(path: &Path) -> Result<MemoryStore, Error> {
     let failed = |reason: String| Error::Read { path: path.display().to_string(), reason };
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -141,6 +169,21 @@ mod tests {
         assert!(matches!(after.events_after("", 3), Err(store::Error::Compacted(..))));
         let written = after.write(put("/c", "4")).await.expect("written");
         assert!(written.revision > after.revision() - 1);
+    }
+
+    #[tokio::test]
+    async fn a_saver_of_before_a_reboot_does_not_bring_the_past_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let snapshots = Snapshots::new(dir.path().join("objects"));
+        let before = snapshots.load().expect("an empty store");
+        before.write(put("/a", "1")).await.expect("written");
+        let after = resumed(&before).expect("resumed");
+        after.write(put("/b", "2")).await.expect("written");
+        let shown = snapshots.save(&after).expect("saved");
+        before.write(put("/late", "3")).await.expect("written");
+        assert_eq!(snapshots.save(&before).expect("left as it is"), shown);
+        let keys: Vec<_> = snapshots.load().expect("loaded").range(Range::default()).expect("a page").entries;
+        assert_eq!(keys.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), ["/a", "/b"]);
     }
 
     #[test]

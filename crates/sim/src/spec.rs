@@ -23,6 +23,8 @@ use crate::workloads::node::Machine;
 
 /// Nodes of one simulated cluster; a store has one to three.
 const NODES_MOST: u32 = 100;
+/// How wrong a clock may be: certificates are valid for as long.
+const SKEW_MOST: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -100,8 +102,8 @@ impl FleetSpec {
             if !store.kubernetes_version.starts_with("v1.") {
                 return Err(invalid("kubernetesVersion", format!("{:?} is no version such as v1.33.1", store.kubernetes_version)));
             }
-            if store.clock_skew.is_some() && store.skew().is_none() {
-                return Err(invalid("clockSkew", "expected a duration such as 90s or -5m".into()));
+            if let Some(Err(problem)) = store.clock_skew.as_deref().map(skew) {
+                return Err(invalid("clockSkew", problem));
             }
         }
         Ok(())
@@ -123,7 +125,7 @@ impl StoreSpec {
     }
 
     pub fn skew(&self) -> Option<SignedDuration> {
-        signed_duration(self.clock_skew.as_deref()?)
+        skew(self.clock_skew.as_deref()?).ok()
     }
 
     /// Returns the store's machines; the first is the control plane.
@@ -142,12 +144,14 @@ impl StoreSpec {
     }
 }
 
-/// Parses a duration that may be negative.
-pub(crate) fn signed_duration(text: &str) -> Option<SignedDuration> {
-    match text.strip_prefix('-') {
-        Some(behind) => faults::duration(behind).map(|d| -d),
-        None => faults::duration(text),
+/// Parses how far a clock is ahead, or behind, with a minus sign.
+pub(crate) fn skew(text: &str) -> Result<SignedDuration, String> {
+    let (is_behind, length) = text.strip_prefix('-').map_or((false, text), |behind| (true, behind));
+    let length = faults::duration(length).ok_or_else(|| format!("{text:?} is no duration such as 90s or -5m"))?;
+    if length > SKEW_MOST {
+        return Err(format!("{text:?} is more than ten years; a clock may be wrong by {}h", SKEW_MOST.as_hours()));
     }
+    Ok(if is_behind { -length } else { length })
 }
 
 #[cfg(test)]
@@ -174,5 +178,6 @@ mod tests {
         assert!(check("stores: [{name: a, nodes: 0}]").contains("stores[0].nodes"));
         assert!(check("stores: [{name: a, node: 1}]").contains("node"));
         assert!(check("stores: [{name: a, clockSkew: late}]").contains("clockSkew"));
+        assert!(check("stores: [{name: a, clockSkew: -99999999h}]").contains("stores[0].clockSkew: \"-99999999h\" is more than ten years"));
     }
 }

@@ -21,6 +21,16 @@ const CONCURRENCY: usize = 6;
 /// Answers remembered; an object's answer goes with the object's next change.
 const VERDICTS_MAX: usize = 20_000;
 
+/// Group and kind, and whether its objects are in namespaces; the kinds that the cluster serves.
+type Scopes = BTreeMap<(String, String), bool>;
+
+/// What a commit renders to, whatever the cluster serves.
+pub(super) struct Drawn {
+    commit: String,
+    tool: Tool,
+    objects: Vec<Value>,
+}
+
 /// A commit's objects, ready to be applied.
 pub(super) struct Rendered {
     pub commit: String,
@@ -28,10 +38,119 @@ pub(super) struct Rendered {
     pub targets: Targets,
     /// Each target's hash, in order.
     hashes: Vec<u64>,
+    scopes: Scopes,
+}
+
+impl Drawn {
+    /// Returns the kinds of the objects that the cluster serves.
+    pub async fn scopes(&self, served: &Served) -> Result<Scopes, String> {
+        let mut scopes = Scopes::new();
+        for object in &self.objects {
+            let (group, kind) = kind_of(object);
+            let version = object["apiVersion"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+            if !scopes.contains_key(&(group.clone(), kind.clone()))
+                && let Some(found) =
+                    served.kind(&group, version, &kind).await.map_err(|e| format!("the cluster's kinds cannot be read: {e}"))?
+            {
+                scopes.insert((group, kind), found.is_namespaced);
+            }
+        }
+        Ok(scopes)
+    }
+
+    fn has_unserved(&self, scopes: &Scopes) -> bool {
+        self.objects.iter().any(|object| !scopes.contains_key(&kind_of(object)))
+    }
+}
+
+impl Rendered {
+    fn of(drawn: Drawn, scopes: Scopes, app: &Application, instance: &str) -> Self {
+        let known = |group: &str, kind: &str| scopes.get(&(group.to_owned(), kind.to_owned())).copied();
+        let targets = gitops::targets(drawn.objects, app, instance, &known);
+        let hashes = targets.targets.iter().map(|t| hash(&t.object)).collect();
+        Self { commit: drawn.commit, tool: drawn.tool, targets, hashes, scopes }
+    }
+}
+
+fn kind_of(object: &Value) -> (String, String) {
+    (kinds::group_of(object).to_owned(), kinds::kind_of(object).to_owned())
+}
+
+/// What an Application last rendered to: one commit that can be used and one that cannot, so that an Application that is held at
+/// the last good one renders neither again.
+#[derive(Default)]
+pub(super) struct Renderings {
+    good: Option<Good>,
+    /// What it was of, commit, and why.
+    bad: Option<(String, String, String)>,
+}
+
+#[derive(Clone)]
+struct Good {
+    of: String,
+    rendered: Arc<Rendered>,
+    /// As long as the cluster lacks a kind: when it comes, objects are looked at again, but not rendered.
+    drawn: Option<Arc<Drawn>>,
+}
+
+/// What is remembered of a commit.
+pub(super) enum Known {
+    Nothing,
+    Unusable(String),
+    Rendered(Arc<Rendered>),
+    /// Good as long as the cluster serves the same kinds.
+    Open(Arc<Rendered>, Arc<Drawn>),
+}
+
+impl Renderings {
+    /// Returns what is known of a commit rendered for a source and destination.
+    pub fn known(&self, of: &str, commit: &str) -> Known {
+        match (&self.good, &self.bad) {
+            (Some(good), _) if good.of == of && good.rendered.commit == commit => match &good.drawn {
+                Some(drawn) => Known::Open(good.rendered.clone(), drawn.clone()),
+                None => Known::Rendered(good.rendered.clone()),
+            },
+            (_, Some((bad, at, why))) if bad == of && at == commit => Known::Unusable(why.clone()),
+            _ => Known::Nothing,
+        }
+    }
+
+    pub fn note_unusable(&mut self, of: String, commit: String, why: String) {
+        self.bad = Some((of, commit, why));
+    }
+
+    /// Makes ready what was drawn, and remembers it.
+    pub fn note(&mut self, of: String, drawn: Arc<Drawn>, scopes: Scopes, app: &Application, instance: &str) -> Arc<Rendered> {
+        let open = drawn.has_unserved(&scopes).then(|| drawn.clone());
+        let drawn = Arc::try_unwrap(drawn).unwrap_or_else(|drawn| Drawn {
+            commit: drawn.commit.clone(),
+            tool: drawn.tool,
+            objects: drawn.objects.clone(),
+        });
+        let rendered = Arc::new(Rendered::of(drawn, scopes, app, instance));
+        self.good = Some(Good { of, rendered: rendered.clone(), drawn: open });
+        rendered
+    }
+
+    pub fn rendered(&self) -> Option<&Arc<Rendered>> {
+        self.good.as_ref().map(|good| &good.rendered)
+    }
+}
+
+/// Returns whether a rendering still shows what the cluster serves.
+pub(super) fn is_as_served(rendered: &Rendered, scopes: &Scopes) -> bool {
+    rendered.scopes == *scopes
 }
 
 /// Returns a pack's objects for an Application, or what is wrong with it, in words.
 pub(super) async fn render(bytes: &[u8], app: &Application, instance: &str, served: &Served) -> Result<Rendered, String> {
+    let drawn = draw(bytes, app)?;
+    let scopes = drawn.scopes(served).await?;
+    Ok(Rendered::of(drawn, scopes, app, instance))
+}
+
+/// Renders a pack, or says what is wrong with it: the same for the same commit and source.
+pub(super) fn draw(bytes: &[u8], app: &Application) -> Result<Drawn, String> {
     let pack = Pack::read(bytes, &Limits::default()).map_err(|e| e.to_string())?;
     let commit = pack.commit.to_string();
     let source = source(app, &pack);
@@ -43,23 +162,7 @@ pub(super) async fn render(bytes: &[u8], app: &Application, instance: &str, serv
         }
         format!("commit {}: {}", &commit[..7], texts.join("; "))
     })?;
-    let tool = rendered.tool;
-    let objects: Vec<Value> = rendered.manifests.into_iter().map(|m| m.object).collect();
-    let mut scopes: HashMap<(String, String), bool> = HashMap::new();
-    for object in &objects {
-        let (group, kind) = (kinds::group_of(object).to_owned(), kinds::kind_of(object).to_owned());
-        let version = object["apiVersion"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-        if !scopes.contains_key(&(group.clone(), kind.clone()))
-            && let Some(found) =
-                served.kind(&group, version, &kind).await.map_err(|e| format!("the cluster's kinds cannot be read: {e}"))?
-        {
-            scopes.insert((group, kind), found.is_namespaced);
-        }
-    }
-    let known = |group: &str, kind: &str| scopes.get(&(group.to_owned(), kind.to_owned())).copied();
-    let targets = gitops::targets(objects, app, instance, &known);
-    let hashes = targets.targets.iter().map(|t| hash(&t.object)).collect();
-    Ok(Rendered { commit, tool, targets, hashes })
+    Ok(Drawn { commit, tool: rendered.tool, objects: rendered.manifests.into_iter().map(|m| m.object).collect() })
 }
 
 fn source(app: &Application, pack: &Pack) -> Source {
@@ -142,8 +245,8 @@ impl Verdicts {
         }
         let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(CONCURRENCY).collect().await;
         for answer in answers {
-            let (target, hash, found, verdict) = answer?;
-            if verdict != Verdict::Unasked {
+            let (target, hash, found, Asked { verdict, is_lasting }) = answer?;
+            if is_lasting {
                 self.keep(&target.key, found, hash, verdict.clone());
             }
             verdicts.insert(target.key.clone(), verdict);
@@ -174,22 +277,101 @@ impl Verdicts {
     }
 }
 
+/// What a dry run showed.
+struct Asked {
+    verdict: Verdict,
+    /// Whether it holds until the object or its target changes.
+    is_lasting: bool,
+}
+
+impl Asked {
+    fn lasting(verdict: Verdict) -> Self {
+        Self { verdict, is_lasting: true }
+    }
+
+    /// For now: what it misses may come by itself.
+    fn nothing() -> Self {
+        Self { verdict: Verdict::Unasked, is_lasting: false }
+    }
+}
+
 /// Asks the server what applying would do.
-async fn ask(client: &kube::Client, served: &Served, target: &Target, is_live: bool, app: &Application) -> Result<Verdict, kube::Error> {
-    let Some(kind) = served.kind(&target.key.group, &target.version, &target.key.kind).await? else { return Ok(Verdict::Unasked) };
+async fn ask(client: &kube::Client, served: &Served, target: &Target, is_live: bool, app: &Application) -> Result<Asked, kube::Error> {
+    let Some(kind) = served.kind(&target.key.group, &target.version, &target.key.kind).await? else { return Ok(Asked::nothing()) };
     let api = kind.api(client, &target.key.namespace);
     let live = if is_live { api.get_opt(&target.key.name).await? } else { None };
     let params = PatchParams { dry_run: true, force: true, field_manager: Some(FIELD_MANAGER.to_owned()), field_validation: None };
     match api.patch(&target.key.name, &params, &Patch::Apply(&target.object)).await {
         Ok(predicted) => {
-            let Some(live) = live else { return Ok(Verdict::Unasked) };
+            let Some(live) = live else {
+                // It can be made. Once it is there its content makes this another question; what just went is asked again.
+                return Ok(Asked { verdict: Verdict::Unasked, is_lasting: !is_live });
+            };
             let [live, predicted] = [live, predicted].map(|object| serde_json::to_value(object).unwrap_or_default());
             let paths = gitops::differences(&live, &predicted, &app.spec.ignore_differences);
-            Ok(if paths.is_empty() { Verdict::Same } else { Verdict::Different(paths) })
+            Ok(Asked::lasting(if paths.is_empty() { Verdict::Same } else { Verdict::Different(paths) }))
         }
         // Its namespace comes with the sync.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Verdict::Unasked),
-        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 413 | 415 | 422) => Ok(Verdict::Invalid(status.message.clone())),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Asked::nothing()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 413 | 415 | 422) => {
+            Ok(Asked::lasting(Verdict::Invalid(status.message.clone())))
+        }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn drawn(commit: &str) -> Arc<Drawn> {
+        let object = json!({"apiVersion": "x.example/v1", "kind": "Thing", "metadata": {"name": "a"}});
+        Arc::new(Drawn { commit: commit.to_owned(), tool: Tool::Directory, objects: vec![object] })
+    }
+
+    fn application() -> Application {
+        let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "app", "namespace": "argocd"},
+            "spec": {"project": "default", "source": {"repoURL": "https://git.example.com/a"}, "destination": {"namespace": "apps"}}});
+        serde_json::from_value(app).expect("an Application")
+    }
+
+    #[test]
+    fn a_bad_commit_and_the_last_good_one_are_both_remembered() {
+        let mut renderings = Renderings::default();
+        let served = Scopes::from([(("x.example".to_owned(), "Thing".to_owned()), true)]);
+        renderings.note("spec".into(), drawn("good"), served, &application(), "app");
+        renderings.note_unusable("spec".into(), "bad".into(), "why".into());
+        assert!(matches!(renderings.known("spec", "good"), Known::Rendered(rendered) if rendered.commit == "good"));
+        assert!(matches!(renderings.known("spec", "bad"), Known::Unusable(why) if why == "why"));
+        assert!(matches!(renderings.known("spec", "other"), Known::Nothing));
+        assert!(matches!(renderings.known("changed", "good"), Known::Nothing));
+        assert!(matches!(renderings.known("changed", "bad"), Known::Nothing));
+    }
+
+    #[test]
+    fn a_kind_that_comes_later_needs_no_new_rendering() {
+        let mut renderings = Renderings::default();
+        let rendered = renderings.note("spec".into(), drawn("good"), Scopes::new(), &application(), "app");
+        assert!(!rendered.targets.targets[0].is_kind_known);
+        let Known::Open(rendered, drawn) = renderings.known("spec", "good") else { panic!("the kind is still missing") };
+        assert!(is_as_served(&rendered, &Scopes::new()));
+        let served = Scopes::from([(("x.example".to_owned(), "Thing".to_owned()), false)]);
+        assert!(!is_as_served(&rendered, &served));
+        let rendered = renderings.note("spec".into(), drawn, served, &application(), "app");
+        assert!(rendered.targets.targets[0].is_kind_known);
+        assert_eq!(rendered.targets.targets[0].key.namespace, "");
+        assert!(matches!(renderings.known("spec", "good"), Known::Rendered(_)));
+    }
+
+    #[test]
+    fn that_an_object_can_be_made_is_remembered_until_it_is_there() {
+        let verdicts = Verdicts::default();
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}});
+        let (key, live) = (Key::of(&object), Live::of(&object));
+        verdicts.keep(&key, None, 7, Verdict::Unasked);
+        assert_eq!(verdicts.known(&key, None, 7), Some(Verdict::Unasked));
+        assert_eq!(verdicts.known(&key, Some(&live), 7), None);
+        assert_eq!(verdicts.known(&key, None, 8), None);
     }
 }

@@ -37,7 +37,7 @@ use tokio::sync::broadcast;
 
 use crate::served::Served;
 use application::AnyApplication;
-use desired::{Rendered, Verdicts};
+use desired::{Renderings, Verdicts};
 use follower::Follower;
 use ownership::Ownership;
 use packs::Packs;
@@ -112,8 +112,8 @@ struct GitOps {
     watches: Watches,
     follower: Follower,
     verdicts: Verdicts,
-    /// By Application: its source and destination, and what they last rendered to.
-    rendered: Mutex<HashMap<String, (String, Arc<Rendered>)>>,
+    /// By Application.
+    rendered: Mutex<HashMap<String, Renderings>>,
     /// Our last write by Application, with the resourceVersion before it: the cache may not have it yet.
     written: Mutex<BTreeMap<AppKey, (Option<String>, AnyApplication)>>,
     /// Since when Applications of other engines are as they are.
@@ -227,9 +227,10 @@ impl GitOps {
     async fn sync(&self, key: &AppKey, owner: &str, any: &AnyApplication, mut app: Application) -> Result<Next, Error> {
         let is_refresh = any.asks_for_refresh();
         if any.annotation(annotation::REFRESH) == Some("hard")
-            && let Some((_, rendered)) = self.rendered.lock().remove(owner)
+            && let Some(renderings) = self.rendered.lock().remove(owner)
+            && let Some(rendered) = renderings.rendered()
         {
-            self.verdicts.forget(&rendered);
+            self.verdicts.forget(rendered);
         }
         let observe::Sight::Seen(seen) = Box::pin(self.observe(owner, &app, is_refresh)).await? else {
             self.report(key, &app, Engine::Native);

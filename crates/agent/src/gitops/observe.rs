@@ -8,7 +8,7 @@ use api::argo::{Application, operation_phase};
 use git::CommitId;
 use gitops::{Key, Live, Verdict};
 
-use super::desired::{self, Rendered};
+use super::desired::{self, Known, Rendered};
 use super::follower::Place;
 use super::sources::Failure;
 use super::{Error, GitOps};
@@ -121,17 +121,28 @@ impl GitOps {
         commit: &CommitId,
     ) -> Result<Arc<Rendered>, String> {
         let spec = serde_json::to_string(&(app.spec.sources().first(), &app.spec.destination)).unwrap_or_default();
-        if let Some((known_spec, rendered)) = self.rendered.lock().get(owner)
-            && *known_spec == spec
-            && rendered.commit == commit.as_str()
-            && !rendered.targets.targets.iter().any(|t| !t.is_kind_known || t.brings_kind_along)
-        {
-            return Ok(rendered.clone());
-        }
-        let bytes = self.follower.fetch(&place.repo, commit, &place.path).await.map_err(|f: Failure| f.message)?;
-        let rendered = Arc::new(desired::render(&bytes, app, instance, &self.served).await?);
-        self.rendered.lock().insert(owner.to_owned(), (spec, rendered.clone()));
-        Ok(rendered)
+        let known = self.rendered.lock().get(owner).map_or(Known::Nothing, |known| known.known(&spec, commit.as_str()));
+        let (drawn, scopes) = match known {
+            Known::Rendered(rendered) => return Ok(rendered),
+            Known::Unusable(why) => return Err(why),
+            Known::Open(rendered, drawn) => {
+                let scopes = drawn.scopes(&self.served).await?;
+                if desired::is_as_served(&rendered, &scopes) {
+                    return Ok(rendered);
+                }
+                (drawn, scopes)
+            }
+            Known::Nothing => {
+                let bytes = self.follower.fetch(&place.repo, commit, &place.path).await.map_err(|f: Failure| f.message)?;
+                let drawn = desired::draw(&bytes, app).inspect_err(|why| {
+                    let mut rendered = self.rendered.lock();
+                    rendered.entry(owner.to_owned()).or_default().note_unusable(spec.clone(), commit.to_string(), why.clone());
+                })?;
+                let scopes = drawn.scopes(&self.served).await?;
+                (Arc::new(drawn), scopes)
+            }
+        };
+        Ok(self.rendered.lock().entry(owner.to_owned()).or_default().note(spec, drawn, scopes, app, instance))
     }
 
     async fn rendered_revision(

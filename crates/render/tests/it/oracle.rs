@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use apimachinery::yaml::{self, DuplicateKeys};
 use render::{File, Files, Limits, Source, Tool, render};
@@ -19,9 +20,13 @@ const THREADS: usize = 4;
 /// Share of trees that must be equal.
 const FLOOR_PERCENT: usize = 97;
 
+/// Trees the test data has at least: fewer are no comparison.
+const TREES_MIN: usize = 170;
+
 #[test]
 fn real_trees_are_as_kubectl_renders_them() {
     let (Some(trees), Some(kubectl)) = (testdata(), kubectl()) else { return };
+    let rendering = AtomicU64::new(0);
     let (mut equal, mut refused, mut wrong, mut beyond) = (0, Vec::new(), Vec::new(), Vec::new());
     for repository in children(&trees) {
         let files = files(&repository);
@@ -30,7 +35,10 @@ fn real_trees_are_as_kubectl_renders_them() {
         let compare = || {
             let mut found = Vec::new();
             while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                found.push((*dir, oracle(&kubectl, &repository.join(dir)), ours(&files, dir)));
+                let expected = oracle(&kubectl, &repository.join(dir));
+                let begun = Instant::now();
+                found.push((*dir, expected, ours(&files, dir)));
+                rendering.fetch_add(begun.elapsed().as_micros() as u64, Ordering::Relaxed);
             }
             found
         };
@@ -54,7 +62,8 @@ fn real_trees_are_as_kubectl_renders_them() {
         }
     }
     let all = equal + refused.len() + wrong.len();
-    println!("{equal} of {all} trees are equal");
+    println!("{equal} of {all} trees are equal; all are rendered in {} ms", rendering.into_inner() / 1000);
+    assert!(all >= TREES_MIN, "{all} trees in {} are compared, at least {TREES_MIN} must be", trees.display());
     for (what, list) in [("refused", &refused), ("different", &wrong), ("only ours", &beyond)] {
         list.iter().for_each(|line| println!("{what}: {line}"));
     }

@@ -14,6 +14,8 @@ use crate::control::is_named;
 
 const CLUSTER: (&str, &str) = ("cluster.open-cluster-management.io/v1", "ManagedCluster");
 const PAGE: usize = 500;
+/// Syncs an Application remembers of itself, as Argo CD.
+const HISTORY: u64 = 10;
 
 /// Commits that an expectation speaks of, as they are when it begins.
 pub struct Commits {
@@ -86,29 +88,34 @@ async fn application(stage: &Stage, expect: &Expect, commits: &Commits, names: &
         }
         if let Some(commit) = &commits.never {
             let application = get(stage, name, "argoproj.io/v1alpha1", "Application", Some("argocd"), wanted).await?;
-            if application["status"]["history"].as_array().into_iter().flatten().any(|h| h["revision"] == **commit) {
-                return Ok(Some(format!("{name}: {wanted} was at {commit}")));
+            if let Some(problem) = was_at(&application, commit) {
+                return Ok(Some(format!("{name}: {wanted} {problem}")));
             }
         }
     }
     Ok(None)
 }
 
+/// Says that an Application was at a commit, or that nobody can know: what is not there, or remembers nothing, proves nothing.
+fn was_at(application: &Value, commit: &str) -> Option<String> {
+    let history = application["status"]["history"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if history.is_empty() {
+        return Some("is not there, or has no history".to_owned());
+    }
+    let kept = application["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(HISTORY);
+    let synced = application.pointer("/status/operationState/syncResult/revision");
+    if history.iter().any(|h| h["revision"] == *commit) || synced.is_some_and(|revision| *revision == *commit) {
+        return Some(format!("was at {commit}"));
+    }
+    (history.len() as u64 >= kept).then(|| format!("keeps {kept} syncs only, earlier ones are forgotten"))
+}
+
 async fn object(stage: &Stage, fact: &ObjectFact, names: &[String]) -> Result<Option<String>, String> {
     let mut digests = BTreeSet::new();
     for name in names {
         let found = get(stage, name, &fact.api_version, &fact.kind, fact.namespace.as_deref(), &fact.name).await?;
-        for (pointer, wanted) in &fact.has {
-            let seen = found.pointer(pointer).unwrap_or(&Value::Null);
-            if seen != wanted {
-                return Ok(Some(format!("{name}: {} {}{pointer} is {seen}", fact.kind, fact.name)));
-            }
-        }
-        for (pointer, least) in &fact.at_least {
-            let seen = found.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
-            if seen < *least {
-                return Ok(Some(format!("{name}: {} {}{pointer} is {seen}", fact.kind, fact.name)));
-            }
+        if let Some(problem) = unlike(&found, fact) {
+            return Ok(Some(format!("{name}: {} {}{problem}", fact.kind, fact.name)));
         }
         if fact.digests.is_some() {
             digests.extend(running(stage, name, fact, &found).await?);
@@ -116,6 +123,27 @@ async fn object(stage: &Stage, fact: &ObjectFact, names: &[String]) -> Result<Op
     }
     let problem = fact.digests.filter(|wanted| *wanted != digests.len()).map(|_| format!("{} digests run: {digests:?}", digests.len()));
     Ok(problem)
+}
+
+/// Says what of an object is not as it must be; one that is not there is as nothing.
+fn unlike(found: &Value, fact: &ObjectFact) -> Option<String> {
+    if found.is_null() {
+        return Some(" is not there".to_owned());
+    }
+    for (pointer, wanted) in &fact.has {
+        let seen = found.pointer(pointer);
+        if seen.unwrap_or(&Value::Null) != wanted {
+            return Some(format!("{pointer} is {}", seen.unwrap_or(&Value::Null)));
+        }
+    }
+    for (pointer, least) in &fact.at_least {
+        match found.pointer(pointer).and_then(Value::as_i64) {
+            Some(seen) if seen >= *least => {}
+            Some(seen) => return Some(format!("{pointer} is {seen}")),
+            None => return Some(format!("{pointer} is no number")),
+        }
+    }
+    None
 }
 
 /// Returns the digests that the pods of an object with a selector run.
@@ -167,4 +195,34 @@ fn rows(hub: &kube::Client) -> BoxFuture<'_, Result<Vec<AppRow>, String>> {
 fn percent_encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_there_is_as_nothing() {
+        let fact: ObjectFact = serde_json::from_value(json!({"apiVersion": "v1", "kind": "Pod", "name": "p",
+            "has": {"/spec/x": null}, "atLeast": {"/status/n": 0}}))
+        .expect("a fact");
+        assert_eq!(unlike(&Value::Null, &fact).as_deref(), Some(" is not there"));
+        assert_eq!(unlike(&json!({"status": {}}), &fact).as_deref(), Some("/status/n is no number"));
+        assert_eq!(unlike(&json!({"status": {"n": 0}}), &fact), None);
+        assert_eq!(unlike(&json!({"spec": {"x": 1}, "status": {"n": 0}}), &fact).as_deref(), Some("/spec/x is 1"));
+    }
+
+    #[test]
+    fn never_needs_a_history_that_goes_back_to_the_beginning() {
+        let check = |application: Value| was_at(&application, "bad");
+        assert!(check(Value::Null).is_some_and(|problem| problem.contains("not there")));
+        assert!(check(json!({"status": {"history": []}})).is_some());
+        assert_eq!(check(json!({"status": {"history": [{"revision": "good"}]}})), None);
+        assert!(check(json!({"status": {"history": [{"revision": "bad"}]}})).is_some_and(|problem| problem == "was at bad"));
+        let tried = json!({"status": {"history": [{"revision": "good"}], "operationState": {"syncResult": {"revision": "bad"}}}});
+        assert!(check(tried).is_some_and(|problem| problem == "was at bad"));
+        let full = json!({"spec": {"revisionHistoryLimit": 1}, "status": {"history": [{"revision": "good"}]}});
+        assert!(check(full).is_some_and(|problem| problem.contains("forgotten")));
+    }
 }

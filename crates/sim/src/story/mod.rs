@@ -170,9 +170,15 @@ impl Story {
                         return Err(format!("steps[{index}].expect.{field}: expected a duration such as 60s"));
                     }
                 }
+                if expect.object.as_ref().is_some_and(|fact| fact.has.is_empty() && fact.at_least.is_empty() && fact.digests.is_none()) {
+                    return Err(format!("steps[{index}].expect.object: it needs has, atLeast or digests"));
+                }
                 let of_application = [&expect.at, &expect.sync, &expect.health, &expect.message, &expect.never];
                 if expect.application.is_none() && of_application.iter().any(|fact| fact.is_some()) {
                     return Err(format!("steps[{index}].expect.application: which one?"));
+                }
+                if expect.application.is_some() && of_application.iter().all(|fact| fact.is_none()) {
+                    return Err(format!("steps[{index}].expect.application: it needs at, sync, health, message or never"));
                 }
             }
         }
@@ -231,6 +237,8 @@ mod tests {
         let check = |step: &str| Story::parse(&format!("title: t\nclusters: []\nsteps: [{step}]")).expect_err("refused");
         assert_eq!(check("{expect: {on: a, sync: Synced}}"), "steps[0].expect.application: which one?");
         assert!(check("{expect: {on: a, within: soon}}").contains("steps[0].expect.within"));
+        assert!(check("{expect: {on: a, application: x}}").contains("it needs at, sync"));
+        assert!(check("{expect: {on: a, object: {apiVersion: v1, kind: Pod, name: p}}}").contains("it needs has"));
         assert!(check("{dance: {}}").contains("dance"));
     }
 }

@@ -19,6 +19,8 @@ use crate::example::Example;
 
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long nobody may answer while something must stay true.
+const SILENT_MOST: Duration = Duration::from_secs(10);
 
 /// What a story asks of the simulator beside its clusters' APIs.
 #[async_trait]
@@ -70,7 +72,12 @@ impl Stage {
             Step::Commit(commit) => self.tree(&commit.repository)?.commit(commit),
             Step::Merge(merge) => self.tree(&merge.repository)?.merge(merge),
             Step::Revert(revert) => self.tree(&revert.repository)?.revert(revert),
-            Step::Order(request) => self.orders.order(request).await,
+            Step::Order(request) => {
+                let ordered = self.orders.order(request).await;
+                // A cluster that was rebooted answers elsewhere.
+                self.clients.lock().clear();
+                ordered
+            }
             Step::Announce(path) => self.announce(path).await,
             Step::Delete(object) => self.delete(object).await,
             Step::Git(git) => {
@@ -112,7 +119,11 @@ impl Stage {
     }
 
     async fn delete(&self, object: &Object) -> Result<(), String> {
-        for cluster in facts::clusters(self, &object.on).await? {
+        let clusters = facts::clusters(self, &object.on).await?;
+        if clusters.is_empty() {
+            return Err(format!("no cluster is {}", object.on));
+        }
+        for cluster in clusters {
             let cluster = cluster["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let client = self.cluster(&cluster).await?;
             let api = facts::api(&client, &object.api_version, &object.kind, object.namespace.as_deref());
@@ -126,7 +137,8 @@ impl Stage {
         let within = duration(expect.within.as_deref(), WITHIN);
         let commits = Commits::of(self, expect)?;
         let begun = Instant::now();
-        while let Some(missing) = facts::missing(self, expect, &commits).await? {
+        // An API that does not answer may be one that is rebooted.
+        while let Some(missing) = facts::missing(self, expect, &commits).await.unwrap_or_else(Some) {
             if begun.elapsed() >= within {
                 return Err(format!("not within {} s: {missing}", within.as_secs()));
             }
@@ -134,10 +146,15 @@ impl Stage {
         }
         let stays = duration(expect.and_stay.as_deref(), Duration::ZERO);
         let true_since = Instant::now();
-        while true_since.elapsed() < stays {
+        let mut answered = Instant::now();
+        // Over with an answer only: what nobody could look at did not stay.
+        while true_since.elapsed() < stays || answered < true_since + stays {
             tokio::time::sleep(LOOK_EVERY).await;
-            if let Some(missing) = facts::missing(self, expect, &commits).await? {
-                return Err(format!("true for {} s only: {missing}", true_since.elapsed().as_secs()));
+            match facts::missing(self, expect, &commits).await {
+                Ok(None) => answered = Instant::now(),
+                Ok(Some(missing)) => return Err(format!("true for {} s only: {missing}", true_since.elapsed().as_secs())),
+                Err(_) if answered.elapsed() < SILENT_MOST => {}
+                Err(error) => return Err(format!("cannot be looked at for {} s: {error}", answered.elapsed().as_secs())),
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
 use serde_json::Value;
 use sim::cluster::{Options, Store};
+use sim::control::{Order, Request};
 use sim::spec::{FleetSpec, StoreSpec};
 use sim::{Fleet, FleetOptions};
 use tokio::net::TcpListener;
@@ -176,4 +177,45 @@ async fn a_rebooted_cluster_is_served_where_it_was() {
     tokio::time::timeout(Duration::from_secs(20), store.reboot()).await.expect("in time").expect("rebooted");
     tokio::net::TcpStream::connect(address).await.expect("it listens again");
     store.stop().await.expect("stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_given_up_leaves_no_cluster_off() {
+    let fleet = Fleet::start(&runtime(), FleetSpec::plain(6), FleetOptions::default()).await.expect("a fleet starts");
+    let reboot = Request { clusters: Vec::new(), selector: String::new(), order: Order::Reboot };
+    let is_given_up = tokio::time::timeout(Duration::ZERO, fleet.obey(&reboot)).await.is_err();
+    assert!(is_given_up, "the order was over at once");
+    // The next order waits for its turn, so those of before are over too.
+    fleet.obey(&reboot).await.expect("rebooted");
+    for store in fleet.stores() {
+        apply(store, WEB).await;
+        eventually("available", 30, async || is_available(store).await).await;
+    }
+    fleet.stop().await.expect("stopped");
+    let refused = fleet.obey(&reboot).await.expect_err("stopped").to_string();
+    assert!(
+        refused.starts_with("6 clusters did not come back") && refused.contains("store-0001: cluster store-0001 was stopped"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reboot_keeps_the_faults_that_were_ordered() {
+    let mut spec = FleetSpec::plain(1);
+    spec.stores[0].faults = [("own".to_owned(), "image: 'a:1'\nfault: crash-loop".to_owned())].into();
+    let fleet = Fleet::start(&runtime(), spec, FleetOptions::default()).await.expect("a fleet starts");
+    let order = async |order: Order| {
+        let request = Request { clusters: Vec::new(), selector: String::new(), order };
+        fleet.obey(&request).await.expect("obeyed").remove(0).bad_images
+    };
+    let store = fleet.stores().next().expect("one");
+    assert_eq!(order(Order::BadImage { image: "b:2".into() }).await, ["b:2"]);
+    store.change_faults([("own".to_owned(), None)].into()).await.expect("changed");
+    assert_eq!(order(Order::Reboot).await, ["b:2"]);
+    assert!(!store.faults().await.expect("read").contains_key("own"), "what was taken away came back");
+    assert!(order(Order::GoodImages).await.is_empty());
+    let skew = Request { clusters: Vec::new(), selector: String::new(), order: Order::Skew { by: "-9999999h".into() } };
+    let refused = fleet.obey(&skew).await.expect_err("refused").to_string();
+    assert!(refused.starts_with("by: \"-9999999h\" is more than ten years"), "{refused}");
+    fleet.stop().await.expect("stopped");
 }
