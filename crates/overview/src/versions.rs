@@ -33,7 +33,8 @@ fn split(image: &str) -> (&str, Option<&str>) {
 
 /// Returns the matrix of versions and cluster sets, by Application.
 pub fn matrix<'a>(rows: impl IntoIterator<Item = &'a AppRow>) -> Vec<MatrixApp> {
-    let mut apps: BTreeMap<(&str, &str), BTreeMap<(&str, &str), MatrixVersion>> = BTreeMap::new();
+    type Versions<'a> = BTreeMap<(&'a str, &'a str), MatrixVersion>;
+    let mut apps: BTreeMap<(&str, &str), Versions> = BTreeMap::new();
     for row in rows {
         let versions = apps.entry((&row.namespace, &row.name)).or_default();
         let digest = main_image(&row.name, &row.images).map(|image| image.digest.as_str()).unwrap_or_default();

@@ -53,6 +53,9 @@ const WORKERS: usize = 2;
 /// Tells the hub of an Application: key, and what it is, or nothing if it is gone.
 pub type Reports = Arc<dyn Fn(&str, Option<&api::report::Application>) + Send + Sync>;
 
+/// Takes an Application's key and its objects.
+pub type Settled = Arc<dyn Fn(&str, &api::report::Resources) + Send + Sync>;
+
 /// What the engine is started with.
 pub struct Options {
     /// The cluster it acts on.
@@ -64,7 +67,7 @@ pub struct Options {
     pub notices: Option<broadcast::Receiver<Notice>>,
     pub reports: Reports,
     /// Called with the key of an Application and its objects, whenever they settle.
-    pub resources: Arc<dyn Fn(&str, &api::report::Resources) + Send + Sync>,
+    pub resources: Settled,
     /// Called once all Applications there were at the start have been reported.
     pub complete: Arc<dyn Fn() + Send + Sync>,
     pub mode: Mode,

@@ -220,6 +220,21 @@ impl WorkTree {
         git(&self.0, &["rev-parse", "HEAD"]).await.trim().to_owned()
     }
 
+    /// Types a remedy into a shell in this clone; returns the commit it led to.
+    pub async fn follow(&self, remedy: &str) -> String {
+        let before = git(&self.0, &["rev-parse", "HEAD"]).await;
+        let mut command = Command::new("sh");
+        command.current_dir(&self.0).args(["-c", remedy]).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "test").env(format!("GIT_{who}_EMAIL"), "test@example.com");
+        }
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("sh runs");
+        assert!(output.status.success(), "{remedy}: {}", String::from_utf8_lossy(&output.stderr));
+        let after = git(&self.0, &["rev-parse", "HEAD"]).await;
+        assert_ne!(after, before, "{remedy} made no commit");
+        after.trim().to_owned()
+    }
+
     async fn commit(&self, tag: &str) {
         let path = self.0.join("hello/hello.yaml");
         let text = std::fs::read_to_string(&path).expect("a manifest");

@@ -55,7 +55,7 @@ pub enum Step {
     Delete(Object),
     /// Takes a repository away from everyone, or gives it back.
     Git(Git),
-    Expect(Expect),
+    Expect(Box<Expect>),
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
