@@ -14,7 +14,7 @@ const US: &str = "muster-agent";
 pub async fn install(local: &Client) -> Result<(), Error> {
     let definitions: Api<CustomResourceDefinition> = Api::all(local.clone());
     let params = PatchParams::apply(US).force();
-    for mut definition in api::spoke_crds() {
+    for mut definition in api::spoke_crds().iter().cloned() {
         let name = definition.name_any();
         let present = definitions.get_metadata_opt(&name).await.map_err(Error::local("look for a kind"))?;
         if present.is_some_and(|found| found.labels().get(MANAGED_BY).map(String::as_str) != Some(US)) {

@@ -3,6 +3,8 @@
 //! Schemas come from the types; what types cannot say is put right here: absent specs, no defaults that
 //! only mean "absent", and unknown fields kept where the field's kinds have more than we model.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt;
 use kube::core::schema::StructuralSchemaRewriter;
@@ -30,17 +32,26 @@ pub fn hub_crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// Returns the definitions an agent needs on its cluster.
-pub fn spoke_crds() -> Vec<CustomResourceDefinition> {
-    vec![spec_may_be_absent(cluster::ClusterClaim::crd()), plain(work::AppliedManifestWork::crd()), application_crd(), project_crd()]
+/// Returns the definitions an agent needs on its cluster. They are made once for all who hold them at a time: a simulator starts
+/// thousands of agents, an agent has no use for them after its start.
+pub fn spoke_crds() -> Arc<Vec<CustomResourceDefinition>> {
+    static HELD: Mutex<Weak<Vec<CustomResourceDefinition>>> = Mutex::new(Weak::new());
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(crds) = held.upgrade() {
+        return crds;
+    }
+    let crds =
+        Arc::new(vec![spec_may_be_absent(cluster::ClusterClaim::crd()), plain(work::AppliedManifestWork::crd()), application_crd(), project_crd()]);
+    *held = Arc::downgrade(&crds);
+    crds
 }
 
 /// Returns all definitions, each once.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut all = hub_crds();
-    for crd in spoke_crds() {
+    for crd in spoke_crds().iter() {
         if !all.iter().any(|seen| seen.metadata.name == crd.metadata.name) {
-            all.push(crd);
+            all.push(crd.clone());
         }
     }
     all

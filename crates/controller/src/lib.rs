@@ -6,6 +6,7 @@
 
 mod cache;
 mod clock;
+pub mod memory;
 mod queue;
 mod runtime;
 

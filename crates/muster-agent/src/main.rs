@@ -40,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt().with_env_filter(arguments.log.as_str()).with_writer(std::io::stderr).init();
     let runtime = Runtime::new(Clock::wall());
+    controller::memory::give_back(&runtime);
     let stopping = runtime.clone();
     let (mut terminate, mut interrupt) =
         (signal(tokio::signal::unix::SignalKind::terminate())?, signal(tokio::signal::unix::SignalKind::interrupt())?);

@@ -71,8 +71,8 @@ impl Store {
         let api = api.await.expect("a server");
         let client = api.client(UserInfo::admin("agent"));
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for definition in api::spoke_crds() {
-            definitions.create(&PostParams::default(), &definition).await.expect("a definition");
+        for definition in api::spoke_crds().iter() {
+            definitions.create(&PostParams::default(), definition).await.expect("a definition");
         }
         let dir = tempfile::tempdir().expect("a directory");
         git(dir.path(), &["init", "-q", "-b", "main", "shop"]);

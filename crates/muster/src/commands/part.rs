@@ -49,6 +49,7 @@ struct Dir {
 impl Run {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = Runtime::new(Clock::wall());
+        controller::memory::give_back(&runtime);
         match self.part {
             PartCommand::Git(at) => serve_git(&runtime, &Layout::new(&at.dir)).await?,
             PartCommand::Hub(at) => serve_hub(&runtime, &Layout::new(&at.dir)).await?,
