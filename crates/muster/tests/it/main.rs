@@ -8,3 +8,4 @@ mod keeps;
 mod mistakes;
 mod soak;
 mod support;
+mod tour;
