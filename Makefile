@@ -10,7 +10,7 @@ MUSTER = target/release/muster
 .PHONY: help build web up down status test test-web test-pages chromium bench bench-agent soak dist dist-check lint fmt tidy deny kubectls
 
 help:
-	@echo "make up [EXAMPLE=first|retail] [STORES=5] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
+	@echo "make up [EXAMPLE=retail|first] [STORES=50] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
 	@echo "make down                                      end them and remove the data"
 	@echo "make test                                      every test; make test-web: the console alone; make lint: style and layering"
 	@echo "make bench | bench-agent | soak                measurements, and the long runs"
