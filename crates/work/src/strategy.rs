@@ -121,7 +121,7 @@ fn change(seen: &Observed<'_>, applied: &AppliedManifestWork, manifest: &Value, 
 
 fn create_only(manifest: &Value, live: Option<&Value>, owner: Option<&Value>) -> Change {
     match (live, owner) {
-        (None, owner) => Change::Create { object: with_owner(drift::wishes(manifest), owner) },
+        (None, owner) => Change::Create { object: with_owners(drift::wishes(manifest), None, owner) },
         (Some(live), Some(owner)) if !has_owner(live, owner) => {
             let identity = json!({
                 "apiVersion": manifest["apiVersion"],
@@ -129,7 +129,7 @@ fn create_only(manifest: &Value, live: Option<&Value>, owner: Option<&Value>) ->
                 "metadata": {"name": live["metadata"]["name"], "namespace": live["metadata"]["namespace"]},
             });
             Change::Apply {
-                object: with_owner(drop_nulls(identity), Some(owner)),
+                object: with_owners(drop_nulls(identity), Some(live), Some(owner)),
                 field_manager: FIELD_MANAGER_DEFAULT.into(),
                 force: false,
                 why: "it exists, and this work will own it".into(),
@@ -144,7 +144,7 @@ fn apply(manifest: &Value, live: Option<&Value>, owner: Option<&Value>, strategy
     let known_hash = live.and_then(|live| live["metadata"]["annotations"][annotation::CONFIG_SPEC_HASH].as_str());
     let is_unchanged = known_hash == Some(hash.as_str());
     let config = strategy.server_side_apply.clone().unwrap_or_default();
-    let mut object = with_owner(drift::wishes(manifest), owner);
+    let mut object = with_owners(drift::wishes(manifest), live, owner);
     if let Some(live) = live {
         for ignored in &config.ignore_fields {
             if let Err(message) = leave_to_spoke(&mut object, live, ignored, is_unchanged) {
@@ -200,14 +200,26 @@ fn owner_reference(applied: &AppliedManifestWork) -> Value {
     })
 }
 
-fn with_owner(mut object: Value, owner: Option<&Value>) -> Value {
-    if let Some(owner) = owner {
+/// Adds the owners to what is applied. Works share a field manager, so one that named itself alone would take the other
+/// works' references off, and they in turn its own: those on the cluster are named again.
+fn with_owners(mut object: Value, live: Option<&Value>, owner: Option<&Value>) -> Value {
+    let live = live.and_then(|live| live["metadata"]["ownerReferences"].as_array()).map(Vec::as_slice).unwrap_or_default();
+    let is_ours = |candidate: &&Value| owner.is_some_and(|owner| candidate["uid"] == owner["uid"]);
+    let others = live.iter().filter(|o| is_applied_work(o) && !is_ours(o));
+    let added: Vec<Value> = others.chain(owner).cloned().collect();
+    if !added.is_empty() {
         let metadata = &mut object["metadata"];
         let mut owners = metadata["ownerReferences"].as_array().cloned().unwrap_or_default();
-        owners.push(owner.clone());
+        owners.retain(|owner| !added.iter().any(|other| other["uid"] == owner["uid"]));
+        owners.extend(added);
         metadata["ownerReferences"] = owners.into();
     }
     object
+}
+
+fn is_applied_work(owner: &Value) -> bool {
+    let api_version = owner["apiVersion"].as_str().unwrap_or_default();
+    owner["kind"] == "AppliedManifestWork" && api_version.starts_with("work.open-cluster-management.io/")
 }
 
 fn has_owner(live: &Value, owner: &Value) -> bool {

@@ -6,7 +6,7 @@ use agent::StateDir;
 use api::conditions;
 use api::hub::HubInfo;
 use api::work::{AppliedManifestWork, ManifestWork};
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -107,6 +107,44 @@ async fn a_work_is_applied_kept_pruned_and_removed() {
     let left: Api<AppliedManifestWork> = Api::all(store.admin.clone());
     eventually("nothing is left", async || left.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(())).await;
     assert!(config_maps.get_opt("one").await.unwrap().is_none());
+}
+
+/// Each took the others' reference off the namespace with its own, without end, and the first that went took it along.
+#[tokio::test]
+async fn works_that_share_a_namespace_come_to_rest_and_keep_it() {
+    let (hub, store, _agent) = applied(&["one"]).await;
+    for name in ["x", "y"] {
+        let mut other = work(&[name]);
+        other["metadata"]["name"] = json!(name);
+        create(&hub.server.admin, other).await;
+    }
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(store.admin.clone());
+    let shared = eventually("all three own it", async || {
+        let shop = namespaces.get("shop").await.unwrap();
+        (shop.owner_references().len() == 3).then_some(shop)
+    })
+    .await;
+    eventually("all are applied", async || {
+        let all = works(&hub).list(&ListParams::default()).await.unwrap().items;
+        all.iter().all(|work| conditions::is_true(work.conditions(), "Applied")).then_some(())
+    })
+    .await;
+    works(&hub).delete("x", &DeleteParams::default()).await.unwrap();
+    eventually("the work is gone", async || works(&hub).get_opt("x").await.unwrap().is_none().then_some(())).await;
+    let rested = eventually("it is let go", async || {
+        let shop = namespaces.get("shop").await.unwrap();
+        (shop.owner_references().len() == 2).then_some(shop)
+    })
+    .await;
+    assert_eq!((rested.uid(), rested.metadata.deletion_timestamp.is_none()), (shared.uid(), true));
+    // Whoever were still at it would write again and again.
+    let again: Vec<_> = namespaces
+        .watch(&kube::api::WatchParams::default().fields("metadata.name=shop").timeout(1), &rested.resource_version().unwrap())
+        .await
+        .unwrap()
+        .collect()
+        .await;
+    assert!(again.len() <= 2, "{again:?}");
 }
 
 #[tokio::test]

@@ -173,9 +173,10 @@ async fn errors_name_the_repository_and_the_remedy() {
     assert!(matches!(mirror.pack(&commit, "nowhere").await, Err(Error::Path { .. })));
     assert!(matches!(mirror.pack(&commit, "app/a.yaml").await, Err(Error::Refused { .. })));
     assert!(matches!(mirror.pack(&commit, "../x").await, Err(Error::Refused { .. })));
-    let url = server.url("app");
-    server.stop();
-    let gone = resolve(&url, "main").await;
+    // A port that is held and not listened on: one that was just given back may be another test's by now.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let gone = resolve(&format!("http://{}/app.git", nobody.local_addr().expect("bound")), "main").await;
     assert!(matches!(&gone, Error::Unreachable { .. }) && gone.may_pass(), "{gone:?}");
     eprintln!("{gone}");
 }

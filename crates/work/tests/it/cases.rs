@@ -137,6 +137,30 @@ live:
 }
 
 #[test]
+fn works_that_share_an_object_leave_each_others_references_on_it() {
+    let owner = |name: &str, uid: &str| {
+        format!("{{apiVersion: work.open-cluster-management.io/v1, kind: AppliedManifestWork, name: {name}, uid: {uid}}}")
+    };
+    let foreign = "{apiVersion: v1, kind: ConfigMap, name: f, uid: f}";
+    let plan = |owners: &[&str], annotations: &str, option: &str| {
+        let owners = owners.join(", ");
+        let live = format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c, namespace: shop, annotations: {annotations}, ownerReferences: [{owners}]}}, data: {{a: b}}}}"
+        );
+        tell(&format!("spec: {{workload: {{manifests: [{CONFIG_MAP}]}}{option}}}\napplied: []\nlive: [{live}]"))
+    };
+    let (ours, others) = (owner("hub-w", "owner"), owner("hub-x", "x"));
+    for owners in [vec![&*ours, &others], vec![&*others, &ours], vec![foreign, &others, &ours]] {
+        assert!(plan(&owners, "hash", "").plan.contains("keep, it is as the manifest says"), "{owners:?}");
+    }
+    assert_eq!(plan(&[&others], "hash", "").owners, ["x", "owner"]);
+    assert_eq!(plan(&[foreign, &others, &ours], "{}", "").owners, ["x", "owner"]);
+    assert_eq!(plan(&[foreign], "hash", "").owners, ["owner"]);
+    let orphaned = ", deleteOption: {propagationPolicy: Orphan}";
+    assert_eq!(plan(&[&others], "{}", orphaned).owners, ["x"]);
+}
+
+#[test]
 fn what_left_the_spec_goes_unless_somebody_else_needs_it() {
     let case = |live: &str, delete_option: &str| {
         format!(

@@ -49,6 +49,8 @@ pub struct Told {
     pub plan: String,
     pub status: String,
     pub applied: String,
+    /// UIDs of the owners that are sent, of all applies.
+    pub owners: Vec<String>,
 }
 
 fn id_of(object: &Value) -> ObjectId {
@@ -57,6 +59,12 @@ fn id_of(object: &Value) -> ObjectId {
     let gvk = GroupVersionKind::from_api_version(api_version, kind);
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
     ObjectId { group: gvk.group, version: gvk.version, resource: (*resource).into(), namespace: text("namespace"), name: text("name") }
+}
+
+fn owners(apply: &Apply) -> Vec<String> {
+    let (Change::Create { object } | Change::Apply { object, .. }) = &apply.change else { return Vec::new() };
+    let owners = object["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+    owners.iter().map(|owner| owner["uid"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 /// Plans a case, pretends that its applies went as told, and returns everything in words.
@@ -110,10 +118,11 @@ pub fn tell(yaml: &str) -> Told {
         now,
     };
     let plan = work::plan(&seen);
-    let mut told = Told { plan: String::new(), status: String::new(), applied: String::new() };
+    let mut told = Told { plan: String::new(), status: String::new(), applied: String::new(), owners: Vec::new() };
     match &plan.stage {
         Stage::Apply { applies, prune } => {
             tell_applies(&mut told.plan, applies);
+            told.owners = applies.iter().flat_map(owners).collect();
             tell_release(&mut told.plan, prune);
             let outcomes = outcomes(applies, &case.failures);
             tell_status(&mut told.status, &work::status(&seen, applies, &outcomes));
