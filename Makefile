@@ -7,13 +7,14 @@ PORT ?= 7443
 DIR ?= .muster
 MUSTER = target/release/muster
 
-.PHONY: help build web up down status test test-web test-pages chromium bench bench-agent soak lint fmt tidy deny kubectls
+.PHONY: help build web up down status test test-web test-pages chromium bench bench-agent soak dist dist-check lint fmt tidy deny kubectls
 
 help:
-	@echo "make up [EXAMPLE=first|retail] [STORES=5] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
+	@echo "make up [EXAMPLE=retail|first] [STORES=50] [PORT=7443] [DIR=.muster]   start a hub, Git and simulated stores; Ctrl-C ends them, data stay"
 	@echo "make down                                      end them and remove the data"
 	@echo "make test                                      every test; make test-web: the console alone; make lint: style and layering"
 	@echo "make bench | bench-agent | soak                measurements, and the long runs"
+	@echo "make dist; make dist-check                     tarballs in dist/ that need an old glibc only; run one in an old Debian"
 
 build: web
 	cargo build --release --locked -p muster -p muster-agent
@@ -81,6 +82,13 @@ soak: kubectls
 	cargo build --release --locked -p bench -p muster -p muster-agent
 	target/release/bench soak --rounds 20
 	MUSTER_SOAK_ROUNDS=20 cargo test --release --locked --workspace --test it -- killing_the_hub --nocapture
+
+# Prebuilt programs: scripts/dist.sh says what they need, dist-check sees it.
+dist: web
+	scripts/dist.sh
+
+dist-check:
+	scripts/dist-check.sh
 
 # What every change must pass, besides the tests.
 lint: fmt tidy

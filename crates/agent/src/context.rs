@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use controller::Runtime;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 
@@ -35,8 +35,6 @@ pub struct Context {
 impl Context {
     /// Returns the time by the hub's clock as far as it is known, else by ours.
     pub(crate) fn hub_now(&self) -> Timestamp {
-        let skew = self.clock_skew.ms().map_or(SignedDuration::ZERO, SignedDuration::from_millis);
-        let now = self.runtime.clock.now();
-        now.saturating_add(skew).unwrap_or(now)
+        self.clock_skew.hub_time(self.runtime.clock.now())
     }
 }

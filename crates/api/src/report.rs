@@ -326,6 +326,9 @@ pub struct Application {
     /// Of the last operation: Running, Succeeded, Failed, Error, Terminating; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub operation: String,
+    /// ID of the last order that was taken up; see [`crate::work::Order`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub order: String,
     /// The commit of the last operation that succeeded.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub synced_revision: String,

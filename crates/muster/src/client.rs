@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use api::hub::Page;
+use api::hub::{Page, path};
 use bytes::Bytes;
 use clap::Args;
 use kube::config::Kubeconfig;
@@ -92,8 +92,18 @@ impl Hub {
         serde_json::from_slice(&bytes).with_context(|| format!("the hub's answer to {path} is not understood"))
     }
 
+    /// Asks the hub to look at a repository now.
+    pub async fn refresh(&self, repo: &str) -> anyhow::Result<()> {
+        let path = format!("{}/refresh?{}", path::GIT, query(&[("repo", Some(repo))]));
+        self.send(http::Request::post(path)).await.map(drop)
+    }
+
     async fn ask(&self, path: &str, accept: &str) -> anyhow::Result<Bytes> {
-        let request = http::Request::get(path).header(http::header::ACCEPT, accept).body(tunnel::body::empty())?;
+        self.send(http::Request::get(path).header(http::header::ACCEPT, accept)).await
+    }
+
+    async fn send(&self, request: http::request::Builder) -> anyhow::Result<Bytes> {
+        let request = request.body(tunnel::body::empty())?;
         let response = tunnel::send(&self.connection.http, request).await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
         let bytes = tunnel::body::collect(response.into_body(), ANSWER_BYTES_MAX)

@@ -17,6 +17,7 @@ mod drift;
 mod evict;
 mod feedback;
 mod observed;
+mod order;
 mod path;
 mod plan;
 mod release;
@@ -25,6 +26,7 @@ mod strategy;
 
 pub use evict::{EVICTION_GRACE, Eviction, evict};
 pub use observed::{Live, Mapping, ObjectId, Observed, Settings};
+pub use order::{Verdict, decide as decide_order};
 pub use plan::{Plan, Stage, applied_name, plan};
 pub use release::{Release, ReleasePlan, release};
 pub use status::{Outcome, applied_resources, status};

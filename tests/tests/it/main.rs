@@ -3,5 +3,6 @@
 mod anywhere;
 mod gitops;
 mod joining;
+mod orders;
 mod wall;
 mod works;

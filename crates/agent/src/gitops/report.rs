@@ -93,6 +93,7 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
     let source = app.spec.sources().first().cloned().unwrap_or_default();
     let last = status.history.last();
     let operation = status.operation_state.as_ref();
+    let taken = app.metadata.annotations.as_ref().and_then(|annotations| annotations.get(api::work::TAKEN));
     let asks = status.conditions.first();
     let message = asks.map(|c| c.message.clone()).or_else(|| {
         let troubled = operation.filter(|o| o.phase != operation_phase::SUCCEEDED && !o.message.is_empty());
@@ -115,6 +116,8 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
         health_since: since.health,
         engine: engine.to_string(),
         operation: operation.map(|o| o.phase.clone()).unwrap_or_default(),
+        // Not before its operation is taken up: what is told of the operation is of the one before until then.
+        order: taken.filter(|_| app.operation.is_none()).cloned().unwrap_or_default(),
         synced_revision: last.map(|h| h.revision.clone()).unwrap_or_default(),
         synced_at: last.and_then(|h| h.deployed_at.as_ref()).map(|t| t.0),
         condition: asks.map(|c| c.type_.clone()).filter(|_| engine != Engine::Off).unwrap_or_default(),

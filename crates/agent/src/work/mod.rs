@@ -14,6 +14,7 @@ mod executor;
 mod kept;
 mod mapper;
 mod observe;
+mod orders;
 mod report;
 mod watch;
 
@@ -36,6 +37,8 @@ use watch::Watches;
 
 /// Works that are reconciled at once; each holds its live objects in memory meanwhile.
 const WORKERS: usize = 2;
+/// How soon an order that waits is looked at again, should no watch tell that it need not.
+const ORDER_AFTER: Duration = Duration::from_secs(5);
 /// A hub that is there has been heard by then, and its works are the ones to go by.
 const HOLD_AFTER: Duration = Duration::from_secs(2);
 
@@ -70,6 +73,7 @@ struct Works {
     mapper: Mapper,
     watches: Watches,
     clock: controller::Clock,
+    skew: crate::ClockSkew,
 }
 
 /// Where works come from.
@@ -158,6 +162,7 @@ fn reconcile_all(context: &Context, settings: Settings, source: Source, shelf: S
         mapper: Mapper::new(&context.local),
         watches,
         clock: runtime.clock.clone(),
+        skew: context.clock_skew.clone(),
     };
     let controller = match &reconciler.source {
         Source::Hub(works) => {
@@ -203,6 +208,7 @@ impl Works {
         }
         let seen = observe::observe(self, &work).await;
         let plan: Plan = ::work::plan(&seen.observed(self, &work));
+        let mut look_again = plan.look_again;
         tracing::debug!(work = name, stage = ?std::mem::discriminant(&plan.stage), "work planned");
         match &plan.stage {
             Stage::Rest { .. } => {}
@@ -213,7 +219,11 @@ impl Works {
             Stage::CancelEviction => act::cancel_eviction(self, seen.applied.as_deref()).await?,
             Stage::Apply { applies, prune } => {
                 let done = act::apply(self, &seen, applies, prune).await;
-                report::report(self, &work, &seen, applies, prune, &done).await?;
+                let orders = orders::take(self, &work, &seen, applies, &done).await;
+                report::report(self, &work, &seen, applies, prune, &done, orders.said).await?;
+                if orders.is_waiting {
+                    look_again = Some(look_again.map_or(ORDER_AFTER, |after| after.min(ORDER_AFTER)));
+                }
                 done.error()?;
             }
             Stage::Release(release) => {
@@ -222,7 +232,7 @@ impl Works {
             }
             Stage::Finish => act::finish(self, &work, seen.applied.as_deref()).await?,
         }
-        Ok(plan.look_again.map_or(Next::OnChange, Next::After))
+        Ok(look_again.map_or(Next::OnChange, Next::After))
     }
 }
 

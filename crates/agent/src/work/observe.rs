@@ -26,6 +26,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Returns an object as it was before anything was applied.
+    pub fn live(&self, id: &ObjectId) -> Option<&Value> {
+        self.live.get(id).and_then(Live::object)
+    }
+
     pub fn observed<'a>(&'a self, works: &'a Works, work: &'a ManifestWork) -> Observed<'a> {
         Observed {
             settings: &works.settings,

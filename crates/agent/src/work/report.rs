@@ -18,6 +18,7 @@ pub async fn report(
     applies: &[Apply],
     prune: &ReleasePlan,
     done: &Done,
+    orders: Option<Said>,
 ) -> Result<(), Error> {
     let observed = seen.observed(works, work);
     // First here: what is on the cluster must be known here even if the hub is gone.
@@ -32,7 +33,11 @@ pub async fn report(
     if !works.source.is_hub() {
         return Ok(());
     }
-    let status = ::work::status(&observed, applies, &done.outcomes);
+    let mut status = ::work::status(&observed, applies, &done.outcomes);
+    match orders {
+        Some(said) => drop(conditions::set(&mut status.conditions, &said.at_generation(work.metadata.generation), works.clock.now())),
+        None => drop(conditions::remove(&mut status.conditions, condition::ORDERS_TAKEN)),
+    }
     set_status(works, work, &status).await
 }
 

@@ -208,6 +208,9 @@ pub struct AppRow {
     /// Phase of the last operation: `Running`, `Succeeded`, `Failed`, `Error`, `Terminating`; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub operation: String,
+    /// ID of the last order that was taken up; see [`crate::work::Order`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub order: String,
     /// Type of the condition that `message` is from, as `ComparisonError`; empty if it is from the operation.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub condition: String,

@@ -2,10 +2,12 @@
 
 mod applied;
 mod manifest_work;
+mod order;
 mod replica_set;
 
 pub use applied::*;
 pub use manifest_work::*;
+pub use order::*;
 pub use replica_set::*;
 
 pub const GROUP: &str = "work.open-cluster-management.io";
@@ -55,6 +57,8 @@ pub mod condition {
     pub const STATUS_FEEDBACK_SYNCED: &str = "StatusFeedbackSynced";
     /// Some fields are accepted but not acted on; the message names them.
     pub const FIELDS_NOT_ACTED_ON: &str = "muster.dev/FieldsNotActedOn";
+    /// What came of each of a work's orders, one a line: `namespace/name id taken`.
+    pub const ORDERS_TAKEN: &str = "muster.dev/OrdersTaken";
 
     /// Of a ManifestWorkReplicaSet.
     pub const PLACEMENT_VERIFIED: &str = "PlacementVerified";
@@ -97,4 +101,7 @@ pub mod reason {
     pub const PROGRESSING: &str = "Progressing";
     pub const COMPLETE: &str = "Complete";
     pub const NOT_SUPPORTED_YET: &str = "NotSupportedYet";
+    pub const ORDERS_TAKEN: &str = "OrdersTaken";
+    pub const ORDER_WAITING: &str = "OrderWaiting";
+    pub const ORDER_REFUSED: &str = "OrderRefused";
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::cluster::identity;
-use api::work::{GROUP, MANIFESTS_BYTES_MAX};
+use api::work::{GROUP, MANIFESTS_BYTES_MAX, ORDERS, orders};
 use apimachinery::status::{Cause, Status};
 use apiserver::admission::{Admission, Ask, Attributes, Authorize};
 use async_trait::async_trait;
@@ -19,7 +19,11 @@ impl Admission for Works {
         group == GROUP && matches!(resource, "manifestworks" | "manifestworkreplicasets")
     }
 
-    async fn admit(&self, _: &Attributes<'_>, _: &mut Value, _: &dyn Authorize) -> Result<(), Status> {
+    async fn admit(&self, attributes: &Attributes<'_>, object: &mut Value, _: &dyn Authorize) -> Result<(), Status> {
+        if is_object_write(attributes) && attributes.resource.gvr.resource == "manifestworks" {
+            sign_orders(attributes.old, object, &attributes.user.username)
+                .map_err(|why| Status::bad_request(format!("ManifestWork {:?}: {why}", attributes.name)))?;
+        }
         Ok(())
     }
 
@@ -64,6 +68,24 @@ impl Admission for Works {
         }
         Ok(())
     }
+}
+
+/// Writes into each order that is new, or not what it was, who asked for it: nobody orders in another's name.
+fn sign_orders(before: Option<&Value>, object: &mut Value, user: &str) -> Result<(), String> {
+    let annotation = |object: &Value| object["metadata"]["annotations"][ORDERS].as_str().map(str::to_owned);
+    let (Some(asked), known) = (annotation(object), before.and_then(annotation)) else { return Ok(()) };
+    if known.as_ref() == Some(&asked) {
+        return Ok(());
+    }
+    let known = orders(known.as_deref()).unwrap_or_default();
+    let mut signed = orders(Some(&asked))?;
+    for (app, order) in signed.iter_mut().filter(|(app, order)| known.get(*app) != Some(*order)) {
+        tracing::info!(app, user, id = order.id, "an order was given");
+        user.clone_into(&mut order.by);
+    }
+    let text = serde_json::to_string(&signed).map_err(|error| error.to_string())?;
+    object["metadata"]["annotations"][ORDERS] = json!(text);
+    Ok(())
 }
 
 fn check(spec: &Value, path: &str) -> Vec<Cause> {
@@ -118,6 +140,26 @@ mod tests {
 
     fn fields(manifests: Value) -> Vec<String> {
         check(&json!({"workload": {"manifests": manifests}}), "spec").into_iter().map(|c| c.field).collect()
+    }
+
+    #[test]
+    fn orders_bear_the_name_of_whoever_gave_them() {
+        let order =
+            |id: &str, by: &str| json!({"id": id, "by": by, "at": "2026-11-23T07:00:00Z", "expires": "2026-11-23T08:00:00Z", "sync": {}});
+        let work = |asked: &Value| json!({"metadata": {"name": "w", "annotations": {ORDERS: asked.to_string()}}});
+        let signed = |before: Option<&Value>, asked: Value| {
+            let mut object = work(&asked);
+            sign_orders(before, &mut object, "ann").expect("readable");
+            let orders = orders(object["metadata"]["annotations"][ORDERS].as_str()).expect("readable");
+            orders.into_values().map(|order| order.by).collect::<Vec<_>>()
+        };
+        assert_eq!(signed(None, json!({"n/a": order("1", "bob"), "n/b": order("1", "")})), ["ann", "ann"]);
+        // What somebody else gave stays his, as long as it is the same.
+        let before = work(&json!({"n/a": order("1", "bob"), "n/b": order("1", "bob")}));
+        assert_eq!(signed(Some(&before), json!({"n/a": order("1", "bob"), "n/b": order("2", "bob")})), ["bob", "ann"]);
+        let mut damaged = json!({"metadata": {"annotations": {ORDERS: "{"}}});
+        assert!(sign_orders(None, &mut damaged, "ann").is_err());
+        assert_eq!(sign_orders(None, &mut json!({"metadata": {}}), "ann"), Ok(()));
     }
 
     #[test]

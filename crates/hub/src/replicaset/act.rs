@@ -62,6 +62,7 @@ async fn one(ctx: &Context, set: &ManifestWorkReplicaSet, write: Write<'_>) -> R
         Write::Create(cluster, placement) => {
             let mut work = ManifestWork::new(&name, set.spec.manifest_work_template.clone());
             work.metadata.labels = Some(decide::labels(set, placement));
+            work.metadata.annotations = Some(decide::annotations(set));
             let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             let works = ctx.namespaced::<ManifestWork>(cluster);
             works.create(&params, &work).await.map(|_| ()).doing(|| format!("create ManifestWork {cluster}/{name}"))
@@ -71,6 +72,7 @@ async fn one(ctx: &Context, set: &ManifestWorkReplicaSet, write: Write<'_>) -> R
             let mut work = seen.clone();
             work.spec = set.spec.manifest_work_template.clone();
             work.metadata.labels.get_or_insert_default().extend(decide::labels(set, placement));
+            work.metadata.annotations.get_or_insert_default().extend(decide::annotations(set));
             work.metadata.managed_fields = None;
             let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             let works = ctx.namespaced::<ManifestWork>(cluster);

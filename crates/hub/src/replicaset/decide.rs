@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::conditions::{self, FALSE, Said, TRUE};
 use api::work::{
-    ManifestWork, ManifestWorkReplicaSet, ManifestWorkReplicaSetSummary, ManifestWorkSpec, PlacementSummary, RolloutType, condition,
-    finalizer, label, reason,
+    ManifestWork, ManifestWorkReplicaSet, ManifestWorkReplicaSetSummary, ManifestWorkSpec, PlacementSummary, RolloutType, annotation,
+    condition, finalizer, label, reason,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -237,13 +237,27 @@ pub fn labels(set: &ManifestWorkReplicaSet, placement: &str) -> BTreeMap<String,
     [(label::REPLICA_SET, label_value(set)), (label::PLACEMENT_NAME, placement.to_owned())].map(|(k, v)| (k.to_owned(), v)).into()
 }
 
+/// Returns the annotations a work must have.
+pub fn annotations(set: &ManifestWorkReplicaSet) -> BTreeMap<String, String> {
+    [(annotation::TEMPLATE_HASH.to_owned(), template_hash(&set.spec.manifest_work_template))].into()
+}
+
+fn template_hash(template: &ManifestWorkSpec) -> String {
+    short_hash(&serde_json::to_string(template).unwrap_or_default())
+}
+
 fn is_as_wanted(work: &ManifestWork, set: &ManifestWorkReplicaSet, placement: &str) -> bool {
     let found = work.metadata.labels.as_ref();
     labels(set, placement).iter().all(|(k, v)| found.and_then(|l| l.get(k)) == Some(v)) && has_spec(work, &set.spec.manifest_work_template)
 }
 
-/// Returns whether a work says all that the template says; what the server filled in besides does not matter.
+/// Returns whether a work was made from the template as it is, and still says all that it says. The hash is for what the
+/// template no longer says; what the server filled in besides does not matter.
 fn has_spec(work: &ManifestWork, template: &ManifestWorkSpec) -> bool {
+    let made_from = work.metadata.annotations.as_ref().and_then(|annotations| annotations.get(annotation::TEMPLATE_HASH));
+    if made_from != Some(&template_hash(template)) {
+        return false;
+    }
     work.spec == *template
         || match (serde_json::to_value(&work.spec), serde_json::to_value(template)) {
             (Ok(found), Ok(wanted)) => covers(&found, &wanted),
@@ -296,6 +310,7 @@ mod tests {
             }
             let mut work = ManifestWork::new(&work_name(&set), spec);
             work.metadata.labels = Some(labels(&set, "p"));
+            work.metadata.annotations = Some(annotations(&set));
             // What the server fills in.
             work.spec.delete_option = Some(serde_json::from_value(json!({"propagationPolicy": "Foreground"})).expect("an option"));
             if text.ends_with('+') {
@@ -333,6 +348,16 @@ mod tests {
             "create  update  delete a; PlacementVerified=PlacementDecisionEmpty; ManifestworkApplied=PlacementDecisionEmpty; \
              PlacementRolledOut=Progressing",
         );
+    }
+
+    #[test]
+    fn what_the_template_no_longer_says_leaves_the_works() {
+        let refs = set(json!({"placementRefs": [{"name": "p"}]}));
+        let mut seen = seen(refs, &[("p", Some(&["a"]))], &["a+"]);
+        assert!(decide(&seen).update.is_empty());
+        let set = Arc::make_mut(&mut seen.set);
+        set.spec.manifest_work_template.workload.manifests[0].0["data"] = json!({});
+        assert_eq!(decide(&seen).update, [("a".to_owned(), "p".to_owned())]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod start;
 mod status;
 mod table;
 mod token;
+mod tour;
 mod up;
 mod version;
 
@@ -73,6 +74,8 @@ pub enum Command {
     Sim(sim::Sim),
     /// Print a link that opens the web console.
     Console(console::Open),
+    /// Print a tour of a fleet, to copy step by step.
+    Tour(tour::Tour),
     /// Print a bearer token.
     Token(token::Token),
     /// One process of a fleet; started by `up`.
@@ -105,6 +108,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completion(completion) => completion.run(),
         Command::Token(token) => token.run().await,
         Command::Sim(sim) => sim.run().await,
+        Command::Tour(tour) => tour.run(),
         Command::Console(open) => open.run().await,
         Command::Part(part) => part.run().await,
     }

@@ -1,14 +1,21 @@
 //! `muster problems`: what is wrong, by cause, with a remedy to type.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use api::hub::{Problem, path};
 use clap::Args;
 use jiff::Timestamp;
 
+use tokio::time::Instant;
+
 use super::output::{Format, Listing, Output, column, wide};
+use super::status::duration;
 use super::table::{ago, or_dash};
 use crate::client::{Target, query};
+use crate::code;
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub struct Problems {
@@ -22,22 +29,50 @@ pub struct Problems {
     /// Only those of this cluster set.
     #[arg(short, long)]
     set: Option<String>,
+    /// Only those of this Application, as `namespace/name`.
+    #[arg(long)]
+    app: Option<String>,
+    /// Only those of this kind, as ImagePullBackOff or Offline.
+    #[arg(long)]
+    kind: Option<String>,
     /// Exit with 1 if there is any.
     #[arg(long)]
     check: bool,
+    /// Wait until there is any; exits with 4 when the time is over.
+    #[arg(long, conflicts_with = "check")]
+    wait: bool,
+    /// How long to wait, as 60s or 5m.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    timeout: Duration,
 }
 
 impl Problems {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let hub = self.target.connect()?;
-        let filter = query(&[("cluster", self.cluster.as_deref()), ("set", self.set.as_deref())]);
-        let problems: Vec<Problem> = hub.rows_of(path::PROBLEMS, &filter).await?;
+        let filter = query(&[
+            ("cluster", self.cluster.as_deref()),
+            ("set", self.set.as_deref()),
+            ("app", self.app.as_deref()),
+            ("kind", self.kind.as_deref()),
+        ]);
+        let begun = Instant::now();
+        let problems: Vec<Problem> = loop {
+            let problems: Vec<Problem> = hub.rows_of(path::PROBLEMS, &filter).await?;
+            if !self.wait || !problems.is_empty() || begun.elapsed() >= self.timeout {
+                break problems;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
         if problems.is_empty() && matches!(self.output.format, Format::Table | Format::Wide) {
             eprintln!("no problems");
         } else {
             show(&self.output, &problems)?;
         }
-        Ok(ExitCode::from(if self.check && !problems.is_empty() { crate::code::NO } else { crate::code::OK }))
+        Ok(ExitCode::from(match (self.check, self.wait, problems.is_empty()) {
+            (true, _, false) => code::NO,
+            (_, true, true) => code::TIMEOUT,
+            _ => code::OK,
+        }))
     }
 }
 

@@ -93,13 +93,16 @@ pub async fn look(hub: &Hub) -> anyhow::Result<Seen> {
 /// Only what the hub has heard since it started counts: what it knew before may no longer be so.
 pub fn missing(seen: &Seen, expected: usize) -> Option<String> {
     let total = seen.clusters.len().max(expected);
+    if total == 0 {
+        return Some("no cluster has joined; `muster join NAME` prints how one does".to_owned());
+    }
     let available = seen.clusters.iter().filter(|c| c.available == "True" && c.is_current).count();
     let with_apps: BTreeSet<&str> = seen.apps.iter().map(|a| a.cluster.as_str()).collect();
     let without_apps = seen.clusters.iter().filter(|c| !with_apps.contains(c.name.as_str())).count();
     let synced = seen.apps.iter().filter(|a| a.sync == "Synced" && a.is_current).count();
     let healthy = seen.apps.iter().filter(|a| a.health == "Healthy" && a.is_current).count();
     let apps = seen.apps.len() + without_apps + (total - seen.clusters.len());
-    let is_well = total > 0 && available == total && synced == apps && healthy == apps;
+    let is_well = available == total && synced == apps && healthy == apps;
     (!is_well).then(|| format!("{available}/{total} clusters Available, {synced}/{apps} Applications Synced, {healthy}/{apps} Healthy"))
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::keep::{self, Ended};
 use super::table::line;
-use super::{console, down, start, status};
+use super::{console, down, start, status, tour};
 use crate::client::Hub;
 use crate::code;
 use crate::layout::{FIRST_STORE, Fleet, Layout, Part};
@@ -34,11 +34,11 @@ pub struct Up {
     /// Port of the hub's API on 127.0.0.1; Git is on the next, the stores' APIs from ten above. [default: 7443]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: Option<u16>,
-    /// How many stores to simulate. [default: the example's: 5, or 50 of the retailer's]
+    /// How many stores to simulate. [default: the example's: 50 of the retailer's, or 5]
     #[arg(long)]
     stores: Option<u32>,
     /// What the fleet runs: `retail` (stores and five clusters in the cloud) or `first` (stores with one application).
-    /// [default: first]
+    /// [default: retail]
     #[arg(long)]
     example: Option<String>,
     /// Start in the background and return when the hub is ready.
@@ -98,19 +98,22 @@ impl Up {
     }
 
     fn introduce(layout: &Layout, fleet: &Fleet, repositories: &str, console: &str) -> anyhow::Result<()> {
-        say!("hub:    https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
-        say!("git:    {}/NAME.git: {repositories}", fleet.git_url());
+        say!("hub:     https://127.0.0.1:{}   KUBECONFIG={}", fleet.port, layout.kubeconfig().display());
+        say!("git:     {}/NAME.git: {repositories}", fleet.git_url());
         let beside = fleet.clusters().saturating_sub(fleet.stores);
         let others = if beside > 0 { format!(" and {beside} other clusters") } else { String::new() };
-        say!("stores: {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
+        say!("stores:  {}{others} in {}, each with a kubeconfig", fleet.stores, layout.stores().display());
         say!("console: {console}");
+        if fleet.stores >= tour::STORES_LEAST {
+            say!("\n{}", tour::pointer(layout, fleet)?);
+        }
         Ok(())
     }
 
     /// Returns the fleet of the directory, changed as asked.
     fn fleet(&self, layout: &Layout, known: Option<Fleet>) -> anyhow::Result<Fleet> {
         let dir = layout.dir.display();
-        let asked = self.example.as_deref().or(known.as_ref().map(|f| f.example.as_str())).unwrap_or("first");
+        let asked = self.example.as_deref().or(known.as_ref().map(|f| f.example.as_str())).unwrap_or("retail");
         let example = Example::named(asked).context("--example")?;
         let generator = example.generator()?;
         let fleet = Fleet {
@@ -299,7 +302,7 @@ mod tests {
         let layout = Layout::new(std::path::Path::new("/nonexistent"));
         let known = || Some(Fleet { port: 8000, stores: 7, example: "first".into() });
         let check = |port, stores, known| up(port, stores).fleet(&layout, known).map_err(|e| e.to_string());
-        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 5, example: "first".into() }));
+        assert_eq!(check(None, None, None), Ok(Fleet { port: 7443, stores: 50, example: "retail".into() }));
         assert_eq!(check(None, None, known()), Ok(known().expect("known")));
         assert_eq!(check(Some(8000), Some(9), known()), Ok(Fleet { port: 8000, stores: 9, example: "first".into() }));
         assert!(check(Some(8001), None, known()).is_err_and(|e| e.starts_with("--port: ") && e.contains("8000")));

@@ -8,3 +8,5 @@ mod keeps;
 mod mistakes;
 mod soak;
 mod support;
+mod syncs;
+mod tour;

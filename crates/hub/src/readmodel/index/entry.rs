@@ -233,6 +233,7 @@ impl Entry {
             sync_since: told.sync_since,
             health_since: told.health_since,
             operation: told.operation,
+            order: told.order,
             condition: told.condition,
             message: told.message,
             synced_revision: told.synced_revision,

@@ -14,14 +14,13 @@ use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::{Chosen, Found};
-use crate::client::{Hub, percent_encode, query};
+use super::Chosen;
+use super::delivered::{Delivered, delivered};
+use crate::client::{Hub, query};
 use crate::code;
 use crate::commands::output::{Format, Output};
 use crate::commands::table::{line, lines};
 
-/// Works in one answer of the hub.
-const WORKS_PAGE: &str = "500";
 const CONTEXT_LINES: usize = 3;
 /// Names of clusters in a heading.
 const NAMES_SHOWN: usize = 5;
@@ -75,48 +74,6 @@ impl Diff {
         let is_same = groups.iter().all(|g| g.changes.is_empty());
         Ok(ExitCode::from(if is_same { code::OK } else { code::NO }))
     }
-}
-
-/// Where an Application comes from on each cluster that the hub delivers it to; or why that is not readable.
-pub type Delivered = BTreeMap<String, Result<ApplicationSource, String>>;
-
-/// Returns the sources of an Application by cluster, as the hub delivers them: options of its tool are there alone.
-pub async fn delivered(found: &Found, cluster: Option<&str>) -> anyhow::Result<Delivered> {
-    const WORKS: &str = "/apis/work.open-cluster-management.io/v1";
-    let path = match cluster {
-        Some(cluster) => format!("{WORKS}/namespaces/{}/manifestworks", percent_encode(cluster)),
-        None => format!("{WORKS}/manifestworks"),
-    };
-    let mut sources = Delivered::new();
-    let mut next: Option<String> = None;
-    loop {
-        let page = query(&[("limit", Some(WORKS_PAGE)), ("continue", next.as_deref())]);
-        let works = found.hub.get(&format!("{path}?{page}"), "application/json").await?;
-        for work in works["items"].as_array().into_iter().flatten() {
-            let cluster = work["metadata"]["namespace"].as_str().unwrap_or_default();
-            sources.extend(source_in(work, &found.namespace, &found.name).map(|source| (cluster.to_owned(), source)));
-        }
-        next = works["metadata"]["continue"].as_str().filter(|next| !next.is_empty()).map(str::to_owned);
-        if next.is_none() {
-            return Ok(sources);
-        }
-    }
-}
-
-/// Returns the source of an Application, if a work brings it.
-fn source_in(work: &Value, namespace: &str, name: &str) -> Option<Result<ApplicationSource, String>> {
-    let manifests = work.pointer("/spec/workload/manifests").and_then(Value::as_array)?;
-    let manifest = manifests.iter().find(|manifest| {
-        let metadata = &manifest["metadata"];
-        manifest["kind"] == "Application" && metadata["name"] == name && metadata["namespace"] == namespace
-    })?;
-    let work = work["metadata"]["name"].as_str().unwrap_or_default();
-    let source = manifest.pointer("/spec/source").or_else(|| manifest.pointer("/spec/sources/0"));
-    Some(match source {
-        Some(source) => serde_json::from_value(source.clone())
-            .map_err(|error| format!("spec.source in the ManifestWork {work} is not readable: {error}")),
-        None => Err(format!("the Application in the ManifestWork {work} has no spec.source")),
-    })
 }
 
 async fn groups(hub: &Hub, rows: &[AppRow], sources: &Delivered, revision: &str) -> anyhow::Result<Vec<Group>> {
@@ -299,19 +256,5 @@ mod tests {
         }
         let found: Vec<_> = groups.iter().map(|g| (g.path.as_str(), g.clusters.join(" "), g.from.len())).collect();
         assert_eq!(found, [("x", "a c".to_owned(), 2), ("y", "b".to_owned(), 1)]);
-    }
-
-    #[test]
-    fn a_source_that_is_not_readable_is_named() {
-        let work = |spec: Value| {
-            let application = serde_json::json!({"kind": "Application", "metadata": {"namespace": "n", "name": "a"}, "spec": spec});
-            serde_json::json!({"metadata": {"name": "w", "namespace": "c"}, "spec": {"workload": {"manifests": [application]}}})
-        };
-        let source = |spec| source_in(&work(spec), "n", "a").expect("brought");
-        assert_eq!(source(serde_json::json!({"source": {"repoURL": "r", "path": "p"}})).map(|s| s.path), Ok("p".into()));
-        assert_eq!(source(serde_json::json!({"sources": [{"repoURL": "r", "path": "q"}]})).map(|s| s.path), Ok("q".into()));
-        assert!(source(serde_json::json!({"source": {"repoURL": 5}})).is_err_and(|why| why.contains("ManifestWork w")));
-        assert!(source(serde_json::json!({})).is_err_and(|why| why.contains("no spec.source")));
-        assert!(source_in(&work(Value::Null), "n", "b").is_none());
     }
 }

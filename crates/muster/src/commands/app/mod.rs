@@ -1,5 +1,6 @@
 //! `muster app`: one Application, on one cluster or on all.
 
+mod delivered;
 mod diff;
 mod sync;
 mod wait;
@@ -29,7 +30,7 @@ enum What {
     Tree(Tree),
     /// Render another revision and show what would change, by distinct result; exits with 1 if anything would.
     Diff(diff::Diff),
-    /// Ask the clusters to sync an Application.
+    /// Ask clusters to sync an Application once, also those that come back later.
     Sync(sync::Sync),
     /// Wait until an Application is Synced and Healthy; exits with 4 when the time is over.
     Wait(wait::Wait),

@@ -12,7 +12,7 @@ use api::hub::{AppRow, ClusterRow, path};
 use clap::Args;
 use tokio::time::Instant;
 
-use super::diff::delivered;
+use super::delivered::delivered;
 use super::{Chosen, Found};
 use crate::client::{Hub, query};
 use crate::code;
