@@ -8,7 +8,7 @@ import { setsOfAll } from '../lib/matrix';
 import { usePlace } from '../lib/router';
 import type { MatrixApp, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
-import { Cell } from '../parts/matrix';
+import { Cell, CellLegend } from '../parts/matrix';
 import { Search } from '../parts/table';
 import { appPath, Commit, Go } from '../parts/words';
 
@@ -29,8 +29,7 @@ export function AppsPage() {
   return (
     <>
       <Heading title="Applications" aside={<Search label="Application contains" />}>
-        Which version runs in which cluster set. The number is of clusters: <span className="m-tone-good">✓</span> Synced and Healthy, <span className="m-tone-warn">△</span> not Synced,{' '}
-        <span className="m-tone-bad">!</span> not Healthy, <span className="m-tone-unknown">◌</span> offline, as last told.
+        Which version runs in which cluster set: the number of clusters, coloured by the worst of them.
       </Heading>
       {apps.length === 0 ? (
         <Card>
@@ -39,6 +38,8 @@ export function AppsPage() {
           </Nothing>
         </Card>
       ) : (
+        <>
+        <CellLegend />
         <Card isFlush>
           <div className="m-scroll">
             <table className="pf-v6-c-table pf-m-compact m-matrix m-spanned" aria-label="Versions by cluster set">
@@ -62,6 +63,7 @@ export function AppsPage() {
             </table>
           </div>
         </Card>
+        </>
       )}
     </>
   );

@@ -69,8 +69,8 @@ function versions(name) {
   for (const row of appRows(name)) {
     const version = found.get(row.version) ?? { version: row.version, revision: row.revision, digest: `sha256:${row.revision}`, clusters: 0, sets: {} };
     found.set(row.version, version);
-    const cell = (version.sets[row.set] ??= { clusters: 0, synced: 0, healthy: 0, current: 0 });
-    version.clusters++, cell.clusters++, (cell.synced += row.sync === 'Synced'), (cell.healthy += row.health === 'Healthy'), (cell.current += row.isCurrent);
+    const cell = (version.sets[row.set] ??= { clusters: 0, synced: 0, healthy: 0, health: {}, current: 0 });
+    version.clusters++, cell.clusters++, (cell.synced += row.sync === 'Synced'), (cell.healthy += row.health === 'Healthy'), (cell.health[row.health] = (cell.health[row.health] ?? 0) + 1), (cell.current += row.isCurrent);
   }
   return [...found.values()].sort((a, b) => b.clusters - a.clusters);
 }
@@ -118,7 +118,7 @@ function answer(path, params) {
     if (!row) return undefined;
     const mine = problems().filter((problem) => problem.sample.includes(row.name));
     return {
-      row: clusterRow(row), problems: mine, apps: NAMES.slice(0, 5).map((name, index) => appRow(row, name, index)),
+      row: clusterRow(row), sets: ['default', 'global', row.set], problems: mine, apps: NAMES.slice(0, 5).map((name, index) => appRow(row, name, index)),
       conditions: [{ type: 'ManagedClusterConditionAvailable', status: row.state === 'Offline' ? 'Unknown' : 'True', reason: 'ManagedClusterAvailable', message: 'Managed cluster is available', since: iso(7000) }, { type: 'HubAcceptedManagedCluster', status: 'True', reason: 'HubClusterAdminAccepted', message: 'Accepted by hub cluster admin', since: iso(9000) }],
       claims: { 'id.k8s.io': row.uid, 'kubeversion.open-cluster-management.io': row.kubernetesVersion, 'region.muster.dev': row.region }, capacity: { cpu: '12', memory: '48Gi', pods: '330' },
       workloads: NAMES.slice(0, 4).map((name, index) => ({ kind: index === 2 ? 'StatefulSet' : 'Deployment', namespace: name.split('/')[0], name: name.split('/')[1], ready: row.state === 'Degraded' && index === 0 ? 1 : 2, desired: 2, health: row.state === 'Degraded' && index === 0 ? 'Degraded' : 'Healthy', images: [{ image: `registry.retail.example/edge/${name.split('/')[1]}:2.4.0`, digest: `sha256:${OLD}` }], application: name, podReason: row.state === 'Degraded' && index === 0 ? 'ImagePullBackOff' : '' })),

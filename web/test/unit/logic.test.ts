@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { patch, signOut } from '../../src/lib/api';
 import { keepOpen } from '../../src/lib/live';
-import { numberOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
+import { numberOfCell, sentenceOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
 import { span, stretches } from '../../src/lib/ribbon';
 import { decoded, toggled, withParams } from '../../src/lib/router';
 import { ALL_STATES, stateOf, toneOf } from '../../src/lib/states';
@@ -94,7 +94,10 @@ describe('the ribbon', () => {
 });
 
 describe('the matrix', () => {
-  const cell = (clusters: number, synced: number, healthy: number, current = clusters) => ({ clusters, synced, healthy, current });
+  const cell = (clusters: number, synced: number, healthy: number, current = clusters, wrong = 'Degraded') => {
+    const health = { Healthy: healthy, ...(healthy < clusters && { [wrong]: clusters - healthy }) };
+    return { clusters, synced, healthy, health, current };
+  };
   it('shows the worst, and never old knowledge alone as good', () => {
     expect(toneOfCell(cell(3, 3, 3))).toBe('good');
     expect(toneOfCell(cell(3, 3, 2))).toBe('bad');
@@ -102,6 +105,16 @@ describe('the matrix', () => {
     expect(toneOfCell(cell(3, 3, 3, 0))).toBe('unknown');
     expect(numberOfCell(cell(17, 17, 16))).toBe('1 of 17');
     expect(numberOfCell(cell(2, 2, 0))).toBe('2');
+    expect(numberOfCell(cell(3, 3, 3))).toBe('3');
+  });
+  it('tells what moves from what is broken', () => {
+    expect(toneOfCell(cell(5, 4, 2, 5, 'Progressing'))).toBe('warn');
+    expect(toneOfCell(cell(5, 5, 2, 5, 'Progressing'))).toBe('moving');
+    expect(numberOfCell(cell(5, 5, 2, 5, 'Progressing'))).toBe('3 of 5');
+    expect(toneOfCell(cell(5, 5, 2, 5, 'Missing'))).toBe('warn');
+    expect(toneOfCell(cell(5, 5, 2, 5, 'Suspended'))).toBe('good');
+    expect(toneOfCell(cell(5, 4, 2))).toBe('bad');
+    expect(sentenceOfCell(cell(5, 5, 2, 4, 'Progressing'))).toBe('5 clusters: 5 Synced; 2 Healthy, 3 Progressing; 1 as last told before they went offline');
   });
   it('has the clusters of no set last', () => {
     const version = (...sets: string[]) => ({ version: '1', revision: '', clusters: 1, sets: Object.fromEntries(sets.map((set) => [set, cell(1, 1, 1)])) });
