@@ -174,6 +174,16 @@ describe('the console', { skip: why }, () => {
     await heading('Activity');
     await page.getByRole('table', { name: 'What happened' }).locator('tbody tr').first().waitFor();
     await accessible();
+    const kinds = page.locator('fieldset', { hasText: 'Kind' });
+    await kinds.getByRole('link', { name: /^ManagedCluster/ }).click();
+    await page.waitForURL(/kind=ManagedCluster/);
+    await page.getByLabel('Cluster, object or message').fill('store-0001');
+    await page.waitForURL(/q=store-0001/);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export CSV' }).click()]);
+    const lines = readFileSync(await download.path(), 'utf8').trim().split('\r\n').filter((line) => !line.startsWith('#'));
+    assert.ok(lines.length > 1 && lines.slice(1).every((line) => line.includes(',store-0001,ManagedCluster,')), lines.join('\n'));
+    await kinds.getByRole('link', { name: /^Application/ }).waitFor();
+    await page.getByRole('link', { name: 'Clear all' }).click();
     await page.getByRole('link', { name: 'Last hour' }).click();
     await page.waitForURL(/since=/);
     await page.locator('fieldset', { hasText: 'Kind' }).getByRole('link').first().click();

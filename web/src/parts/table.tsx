@@ -99,7 +99,7 @@ export function Facets({ facets, shown }: { facets?: Record<string, Record<strin
                   {chosen.includes(value) ? '☑' : '☐'}
                 </span>
                 <span className="m-facet-name">{value}</span>
-                <span className="m-count">{count}</span>
+                {count > 0 && <span className="m-count">{count}</span>}
                 {chosen.includes(value) && <span className="pf-v6-screen-reader">chosen</span>}
               </Go>
             ))}
