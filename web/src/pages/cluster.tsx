@@ -68,7 +68,7 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
         <Facts
           facts={[
             ['Last heard', <Ago key="a" at={row.lastSeen} fallback="never" />],
-            ['Set', row.set && <Go key="s" to={`/clusters?set=${encodeURIComponent(row.set)}`}>{row.set}</Go>],
+            ['Set', row.set && <Sets key="s" shown={row.set} all={data.sets} />],
             ['Region', row.region && <Go key="r" to={`/clusters?region=${encodeURIComponent(row.region)}`}>{row.region}</Go>],
             ['Kubernetes', row.kubernetesVersion],
             ['Agent', row.agentVersion],
@@ -104,6 +104,20 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
       {tab === 'details' && <Details data={data} />}
       {!tabs.some(([key]) => key === tab) && <Nothing title="There is no such tab" />}
     </>
+  );
+}
+
+/** The set that it is shown in, then the others that tell something. */
+function Sets({ shown, all }: { shown: string; all: string[] }) {
+  const others = all.filter((set) => set !== shown && set !== 'default' && set !== 'global');
+  return (
+    <span className="m-sample">
+      {[shown, ...others].map((set) => (
+        <Go key={set} to={`/clusters?set=${encodeURIComponent(set)}`}>
+          {set}
+        </Go>
+      ))}
+    </span>
   );
 }
 
