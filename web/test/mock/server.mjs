@@ -5,6 +5,8 @@ import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 
 const COUNT = Number(process.argv[2] ?? 55);
+/** Clusters that change at once, every `EVERY` ms. */
+const BATCH = Number(process.env.BATCH ?? 1);
 const PORT = Number(process.argv[3] ?? 5199);
 const SITE = new URL('../../dist/site/', import.meta.url).pathname;
 const POLICY =
@@ -147,13 +149,16 @@ function stream(response, params) {
   send('fleet', counters());
   send('rows', rowsOf(rows));
   const timer = setInterval(() => {
-    const row = pick(rows.slice(13));
-    row.state = row.state === 'Ready' ? pick(['Progressing', 'Degraded', 'Offline']) : 'Ready';
-    row.seen = 200;
-    send('rows', rowsOf([row]));
+    const changed = Array.from({ length: BATCH }, () => rows[13 + Math.floor(random() * (rows.length - 13))]);
+    for (const row of changed) {
+      row.state = row.state === 'Ready' ? pick(['Progressing', 'Degraded', 'Offline']) : 'Ready';
+      row.seen = 200;
+    }
+    send('rows', rowsOf(changed));
     send('fleet', counters());
   }, Number(process.env.EVERY ?? 1500));
-  response.on('close', () => clearInterval(timer));
+  const seen = setInterval(() => send('seen', rows.filter((row) => row.state !== 'Offline').map((row) => [row.name, seenSeconds(row)])), 15_000);
+  response.on('close', () => (clearInterval(timer), clearInterval(seen)));
 }
 
 createServer((request, response) => {
