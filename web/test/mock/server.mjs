@@ -161,7 +161,7 @@ function stream(response, params) {
   response.on('close', () => (clearInterval(timer), clearInterval(seen)));
 }
 
-createServer((request, response) => {
+const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://x');
   response.setHeader('content-security-policy', POLICY);
   if (url.pathname === '/api/session') return void response.end(JSON.stringify({ csrf: 'word' }));
@@ -177,4 +177,5 @@ createServer((request, response) => {
   const path = url.pathname !== '/' && existsSync(file) ? file : join(SITE, 'index.html');
   response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
   createReadStream(path).pipe(response);
-}).listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${PORT} with ${COUNT} clusters`));
+});
+server.listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port} with ${COUNT} clusters`));
