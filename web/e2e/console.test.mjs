@@ -177,7 +177,7 @@ describe('the console', { skip: why }, () => {
     const kinds = page.locator('fieldset', { hasText: 'Kind' });
     await kinds.getByRole('link', { name: /^ManagedCluster/ }).click();
     await page.waitForURL(/kind=ManagedCluster/);
-    await page.getByLabel('Cluster, object or message').fill('store-0001');
+    await page.getByLabel('Contains').fill('store-0001');
     await page.waitForURL(/q=store-0001/);
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export CSV' }).click()]);
     const lines = readFileSync(await download.path(), 'utf8').trim().split('\r\n').filter((line) => !line.startsWith('#'));

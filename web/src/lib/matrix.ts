@@ -1,6 +1,6 @@
 // Which version runs where: the columns of the matrix and how well a cell is.
 
-import type { MatrixApp, MatrixCell, MatrixVersion } from './types';
+import type { MatrixApp, MatrixCell, MatrixVersion, SourceRow } from './types';
 import type { Tone } from './states';
 
 /** Returns the sets of the Applications, by name; clusters in none last. */
@@ -11,6 +11,26 @@ export function setsOf(versions: MatrixVersion[]): string[] {
 
 export function setsOfAll(apps: MatrixApp[]): string[] {
   return setsOf(apps.flatMap((app) => app.versions));
+}
+
+/** Whether a version has a name of its own, and is not called by its commit. */
+export function isNamed({ version, revision }: { version: string; revision: string }): boolean {
+  return version !== '' && !revision.startsWith(version);
+}
+
+export interface Source { repo: string; revision: string; paths: string[]; clusters: number }
+
+/** Returns where an Application comes from, paths of one branch together. */
+export function sourcesOf(rows: SourceRow[]): Source[] {
+  const found = new Map<string, Source>();
+  for (const { repo, path, targetRevision: revision, clusters } of rows) {
+    const key = `${repo} ${revision}`;
+    const source = found.get(key) ?? { repo, revision, paths: [], clusters: 0 };
+    found.set(key, source);
+    source.paths.push(path);
+    source.clusters += clusters;
+  }
+  return [...found.values()].sort((a, b) => b.clusters - a.clusters);
 }
 
 /** How many clusters of a cell are how, worst first; one cluster may be in several. */

@@ -9,7 +9,7 @@ import { navigate, only, usePlace, withParams } from '../lib/router';
 import type { ActivityRow, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Events } from '../parts/events';
-import { Chips, Facets, Pager, Search } from '../parts/table';
+import { Chips, Facets, Filters, Pager, Search } from '../parts/table';
 import { Go } from '../parts/words';
 
 const PAGE = 100;
@@ -43,9 +43,9 @@ export function ActivityPage() {
         What changed, newest first. Times are those of the cluster where it happened.
       </Heading>
       <div className="m-split">
-        <aside aria-label="Filters">
-          <Search label="Cluster, object or message" />
-          <Search name="cluster" label="Cluster is exactly" />
+        <Filters>
+          <Search label="Contains" />
+          <Search name="cluster" label="On cluster" />
           <div className="m-facets">
             <fieldset>
               <legend>When</legend>
@@ -71,7 +71,7 @@ export function ActivityPage() {
               ['reason', 'What'],
             ]}
           />
-        </aside>
+        </Filters>
         <div>
           <Chips names={FILTERS} />
           {error && !data && <Failure error={error} onRetry={reload} />}

@@ -136,7 +136,7 @@ function Attention({ data, isLoaded, error, onRetry }: { data: Problem[]; isLoad
   if (data.length === 0) {
     return (
       <div className="m-card">
-        <Nothing title="Nothing needs attention" icon={CheckCircleIcon}>
+        <Nothing title="Nothing needs attention" icon={CheckCircleIcon} isGood>
           <p>No cluster reports a failure. What is offline or wrong is grouped here by its cause.</p>
         </Nothing>
       </div>

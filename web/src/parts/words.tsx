@@ -12,6 +12,7 @@ import PlusCircleIcon from '@patternfly/react-icons/dist/esm/icons/plus-circle-i
 import QuestionCircleIcon from '@patternfly/react-icons/dist/esm/icons/outlined-question-circle-icon';
 import { createContext, type ReactNode, useContext } from 'react';
 import { useNow } from '../lib/live';
+import { isNamed } from '../lib/matrix';
 import { follow } from '../lib/router';
 import { STATES, stateOf, type Tone, toneOf } from '../lib/states';
 import { ago, full, secondsSince } from '../lib/time';
@@ -67,6 +68,11 @@ export function useClock(): number {
   return useContext(Now);
 }
 
+/** A sentence of the hub, as it begins one here. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** How long ago something was; the full time is its title. */
 export function Ago({ at, fallback = '–' }: { at?: string; fallback?: string }) {
   const now = useClock();
@@ -98,9 +104,14 @@ export function Commit({ revision }: { revision: string }) {
   if (!revision) return <span className="m-faint">–</span>;
   return (
     <code className="m-mono" title={revision}>
-      {/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 8) : revision}
+      {/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 7) : revision}
     </code>
   );
+}
+
+/** What people call a version; nothing where that is its commit, which is beside it. */
+export function Version({ version, revision }: { version: string; revision: string }) {
+  return isNamed({ version, revision }) ? <>{version}</> : <span className="m-faint">{version ? '–' : 'unknown'}</span>;
 }
 
 /** How many of how many. */
