@@ -54,6 +54,7 @@ export interface AppRow {
   images?: ImageRow[];
   sync: string;
   health: string;
+  trouble?: string;
   syncSince?: string;
   healthSince?: string;
   operation?: string;

@@ -13,7 +13,7 @@ import { Card, Command, Facts, Failure, Heading, Loading, Nothing } from '../par
 import { Cell } from '../parts/matrix';
 import { ProblemCard } from '../parts/problem';
 import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
-import { Ago, appPath, ClusterLink, Commit, Go, Version, Word } from '../parts/words';
+import { Ago, appPath, ClusterLink, Commit, Go, Health, Version, Word } from '../parts/words';
 
 const PAGE = 50;
 const RELOAD_MS = 1500;
@@ -148,7 +148,7 @@ function rowColumns(treeOf: (row: AppRow) => string): Column<AppRow>[] {
   return [
     { title: 'Cluster', sort: 'cluster', cell: (row) => <ClusterLink name={row.cluster} /> },
     { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
-    { title: 'Health', cell: (row) => <Word word={row.health} isOld={!row.isCurrent} /> },
+    { title: 'Health', cell: (row) => <Health row={row} /> },
     { title: 'Version', has: isNamed, cell: (row) => <Version {...row} /> },
     { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
     { title: 'Objects', cell: (row) => <Go to={treeOf(row)} title="The objects of this Application on this cluster">{row.resourcesCount} objects</Go> },
@@ -191,7 +191,7 @@ function OnCluster({ app, namespace, name, cluster, before }: { app: string; nam
         <Facts
           facts={[
             ['Sync', <Word key="s" word={row.sync} isOld={!row.isCurrent} />],
-            ['Health', <Word key="h" word={row.health} isOld={!row.isCurrent} />],
+            ['Health', <Health key="h" row={row} />],
             ...(isNamed(row) ? ([['Version', row.version]] satisfies [string, string][]) : []),
             ['Commit', <Commit key="c" revision={row.revision} />],
             ['Last synced', <span key="l"><Ago at={row.syncedAt} fallback="never" /></span>],

@@ -17,7 +17,7 @@ import { Events } from '../parts/events';
 import { ProblemCard } from '../parts/problem';
 import { Ribbon } from '../parts/ribbon';
 import { type Column, Table } from '../parts/table';
-import { Ago, appPath, Bar, Commit, Go, sentence, StateLabel, Version, Word } from '../parts/words';
+import { Ago, appPath, Bar, Commit, Go, Health, Sentence, StateLabel, Version, Word } from '../parts/words';
 
 const RELOAD_MS = 1000;
 
@@ -57,7 +57,7 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
         }
         aside={!row.isAccepted ? <Accept row={row} onDone={reload} /> : undefined}
       >
-        {sentence(row.stateReason) || `${STATES[stateOf(row.state)].meaning} ${STATES[stateOf(row.state)].next}`}
+        <Sentence text={row.stateReason || `${STATES[stateOf(row.state)].meaning} ${STATES[stateOf(row.state)].next}`} />
       </Heading>
       {!row.isCurrent && row.lastSeen && (
         <Alert isInline variant="warning" title={<>What you see is old: last heard <Ago at={row.lastSeen} /></>} className="m-alert">
@@ -125,7 +125,7 @@ function Sets({ shown, all }: { shown: string; all: string[] }) {
 const APPS: Column<AppRow>[] = [
   { title: 'Application', cell: (row) => <Go to={`${appPath(`${row.namespace}/${row.name}`)}?cluster=${encodeURIComponent(row.cluster)}`}>{row.name}</Go> },
   { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
-  { title: 'Health', cell: (row) => <Word word={row.health} isOld={!row.isCurrent} /> },
+  { title: 'Health', cell: (row) => <Health row={row} /> },
   { title: 'Version', has: isNamed, cell: (row) => <Version {...row} /> },
   { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
   { title: 'Follows', cell: (row) => <span title={row.repo}>{row.targetRevision} · {row.path}</span> },

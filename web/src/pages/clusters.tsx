@@ -10,7 +10,7 @@ import { age, secondsSince } from '../lib/time';
 import type { ClusterRow, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
-import { Ago, Bar, ClusterLink, Go, sentence, StateLabel, useClock } from '../parts/words';
+import { Ago, Bar, ClusterLink, Go, Sentence, StateLabel, useClock } from '../parts/words';
 
 const PAGE = 50;
 const FILTERS = { q: 'Name', status: 'State', set: 'Set', region: 'Region', version: 'Kubernetes', labelSelector: 'Labels', problem: 'Problem' };
@@ -37,7 +37,7 @@ const COLUMNS: Column<ClusterRow>[] = [
 /** Of what is well it is enough to know since when. */
 function Why({ row }: { row: ClusterRow }) {
   const now = useClock();
-  if (row.state !== 'Ready' || !row.stateSince) return <span className="m-clamp" title={row.stateReason}>{sentence(row.stateReason)}</span>;
+  if (row.state !== 'Ready' || !row.stateSince) return <span className="m-clamp" title={row.stateReason}><Sentence text={row.stateReason} /></span>;
   return (
     <span className="m-faint" title={row.stateReason}>
       For {age(secondsSince(row.stateSince, now))}
