@@ -1,6 +1,6 @@
 // Chromium as people have it, without what would reach the network; every complaint of a page fails its test.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -19,7 +19,8 @@ export function findChromium() {
 }
 
 export async function openBrowser(scratch, options = {}) {
-  const context = await chromium.launchPersistentContext(mkdtempSync(join(scratch, 'browser-')), {
+  const profile = mkdtempSync(join(scratch, 'browser-'));
+  const context = await chromium.launchPersistentContext(profile, {
     executablePath: findChromium(),
     headless: true,
     viewport: { width: 1440, height: 900 },
@@ -40,5 +41,21 @@ export async function openBrowser(scratch, options = {}) {
   });
   /** Returns what pages complained of since the last call. */
   const taken = () => complaints.splice(0);
-  return { context, page, taken, close: () => context.close() };
+  return { context, page, profile, taken, close: () => context.close() };
+}
+
+/** Returns what the largest tab of a browser has for itself, in MB: what is shared with other processes is not in it. */
+export function tabMemory(profile) {
+  const all = new Map();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      const value = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+      all.set(Number(pid), { parent: value('PPid'), own: value('RssAnon') / 1024, command: readFileSync(`/proc/${pid}/cmdline`, 'utf8') });
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const isOurs = (process) => process !== undefined && (process.command.includes(profile) || isOurs(all.get(process.parent)));
+  return Math.max(...[...all.values()].filter((one) => one.command.includes('--type=renderer') && isOurs(one)).map((one) => one.own));
 }

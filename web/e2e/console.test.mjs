@@ -65,14 +65,21 @@ describe('the console', { skip: why }, () => {
     await open('/');
     await page.locator('a[data-name]').nth(clusters.length - 1).waitFor();
     assert.equal(await page.locator('a[data-name]').count(), clusters.length);
-    // The best of three: the processors are shared with ten clusters that have just come up.
+    // Each load by itself, although the processors are shared with ten clusters that have just come up.
     const paints = [];
-    for (let turn = 0; turn < 3; turn += 1) {
-      paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime));
+    for (let turn = 0; turn < 5; turn += 1) {
+      paints.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
       await page.reload();
       await page.locator('a[data-name]').nth(clusters.length - 1).waitFor();
     }
-    assert.ok(Math.min(...paints) < 1000, `first paint after ${paints} ms`);
+    console.log(`first paint after ${paints.map(Math.round).join(', ')} ms`);
+    assert.ok(Math.max(...paints) < 1000, `first paint after ${paints} ms`);
+    const sent = await page.evaluate(async () => {
+      const own = performance.getEntriesByType('resource').filter((one) => /\.(js|css|woff2)$/.test(one.name));
+      const sizes = await Promise.all(own.map(async ({ name }) => Number((await fetch(name, { cache: 'reload' })).headers.get('content-length'))));
+      return sizes.reduce((all, one) => all + one, 0);
+    });
+    assert.ok(sent > 50_000 && sent < 400_000, `the first page takes ${sent} bytes`);
     await page.getByText('Live', { exact: true }).waitFor();
     await accessible();
     quiet();
@@ -94,6 +101,8 @@ describe('the console', { skip: why }, () => {
   it('groups and filters the fleet, in the URL', async () => {
     await page.getByRole('button', { name: 'By set' }).click();
     await page.waitForURL(/group=set/);
+    // Sets of the example select by labels.
+    await page.getByRole('region', { name: 'set stores-dev' }).locator('a[data-name="store-sim-01"]').waitFor();
     await page.getByRole('list', { name: /Legend/ }).getByRole('link', { name: /Ready/ }).click();
     await page.waitForURL(/status=Ready/);
     await page.reload();
@@ -139,6 +148,7 @@ describe('the console', { skip: why }, () => {
     await page.getByRole('link', { name: 'store-0001', exact: true }).click();
     await heading(/store-0001/);
     await page.getByRole('table', { name: 'Applications' }).waitFor();
+    await page.getByText('simulated', { exact: true }).waitFor();
     await accessible();
     for (const [tab, there] of [['Workloads', 'Ready'], ['Events', ''], ['Details', 'Conditions']]) {
       await page.getByLabel('Of this cluster').getByRole('link', { name: new RegExp(`^${tab}`) }).click();
@@ -156,6 +166,7 @@ describe('the console', { skip: why }, () => {
     await heading('Applications');
     const table = page.getByRole('table', { name: 'Versions by cluster set' });
     await table.waitFor();
+    for (const set of ['cloud-web', 'cloud-data', 'stores-dev']) await table.getByRole('columnheader', { name: set }).waitFor();
     await accessible();
     await table.locator('a.m-cell').first().click();
     await page.waitForURL(/\/apps\/.+version=/);
@@ -174,6 +185,16 @@ describe('the console', { skip: why }, () => {
     await heading('Activity');
     await page.getByRole('table', { name: 'What happened' }).locator('tbody tr').first().waitFor();
     await accessible();
+    const kinds = page.locator('fieldset', { hasText: 'Kind' });
+    await kinds.getByRole('link', { name: /^ManagedCluster/ }).click();
+    await page.waitForURL(/kind=ManagedCluster/);
+    await page.getByLabel('Contains').fill('store-0001');
+    await page.waitForURL(/q=store-0001/);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export CSV' }).click()]);
+    const lines = readFileSync(await download.path(), 'utf8').trim().split('\r\n').filter((line) => !line.startsWith('#'));
+    assert.ok(lines.length > 1 && lines.slice(1).every((line) => line.includes(',store-0001,ManagedCluster,')), lines.join('\n'));
+    await kinds.getByRole('link', { name: /^Application/ }).waitFor();
+    await page.getByRole('link', { name: 'Clear all' }).click();
     await page.getByRole('link', { name: 'Last hour' }).click();
     await page.waitForURL(/since=/);
     await page.locator('fieldset', { hasText: 'Kind' }).getByRole('link').first().click();

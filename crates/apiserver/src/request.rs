@@ -149,7 +149,8 @@ fn parse_resource(path: &str) -> Option<ResourcePath> {
     Some(found)
 }
 
-pub(crate) fn percent_decode(text: &str) -> String {
+/// Decodes a part of a URL; what is no encoding is what it says.
+pub fn percent_decode(text: &str) -> String {
     if !text.contains(['%', '+']) {
         return text.to_owned();
     }

@@ -8,6 +8,11 @@ use crate::short;
 use crate::state::Verdict;
 use crate::symptoms::{is_failed, is_render_error};
 
+/// All [`Happened::kind`]s there are, and all [`Happened::reason`]s.
+pub const KINDS: [&str; 2] = ["Application", "ManagedCluster"];
+pub const REASONS: [&str; 11] =
+    ["Degraded", "Healthy", "Joining", "Offline", "Pending", "Progressing", "Ready", "Removed", "RenderFailed", "SyncFailed", "Synced"];
+
 /// Something that happened to an object of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happened {
@@ -103,5 +108,7 @@ mod tests {
         assert_eq!(of_app(Some(&before), Some(&failed))[0].reason, "SyncFailed");
         assert_eq!(of_app(Some(&failed), Some(&failed)), []);
         assert_eq!(of_app(Some(&failed), None)[0].reason, "Removed");
+        assert!(State::ALL.iter().all(|state| REASONS.contains(&state.as_str())));
+        assert!(REASONS.is_sorted() && told.iter().all(|reason| REASONS.contains(reason)));
     }
 }

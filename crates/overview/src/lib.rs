@@ -7,6 +7,7 @@
 
 pub mod activity;
 pub mod problems;
+pub mod sets;
 pub mod state;
 pub mod symptoms;
 pub mod versions;

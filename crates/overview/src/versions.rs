@@ -52,6 +52,8 @@ pub fn matrix<'a>(rows: impl IntoIterator<Item = &'a AppRow>) -> Vec<MatrixApp> 
         cell.clusters += 1;
         cell.synced += u64::from(row.sync == "Synced");
         cell.healthy += u64::from(row.health == "Healthy");
+        let health = if row.health.is_empty() { "Unknown" } else { &row.health };
+        *cell.health.entry(health.to_owned()).or_default() += 1;
         cell.current += u64::from(row.is_current);
     }
     let app = |((namespace, name), versions): ((&str, &str), BTreeMap<_, MatrixVersion>)| {
@@ -85,27 +87,32 @@ mod tests {
 
     #[test]
     fn the_matrix_counts_clusters_by_version_and_set() {
-        let row = |cluster: &str, set: &str, version: &str, sync: &str| AppRow {
+        let row = |cluster: &str, set: &str, version: &str, sync: &str, health: &str| AppRow {
             cluster: cluster.into(),
             set: set.into(),
             namespace: "edge".into(),
             name: "web".into(),
             version: version.into(),
             sync: sync.into(),
-            health: "Healthy".into(),
+            health: health.into(),
             is_current: true,
             ..AppRow::default()
         };
         let rows = [
-            row("a", "east", "2", "Synced"),
-            row("b", "east", "2", "OutOfSync"),
-            row("c", "west", "1", "Synced"),
-            row("d", "west", "2", "Synced"),
+            row("a", "east", "2", "Synced", "Healthy"),
+            row("b", "east", "2", "OutOfSync", "Degraded"),
+            row("c", "west", "1", "Synced", ""),
+            row("d", "west", "2", "Synced", "Progressing"),
         ];
         let matrix = matrix(&rows);
         assert_eq!((matrix.len(), matrix[0].app.as_str(), matrix[0].clusters), (1, "edge/web", 4));
         assert_eq!(matrix[0].versions.iter().map(|v| (v.version.as_str(), v.clusters)).collect::<Vec<_>>(), [("2", 3), ("1", 1)]);
-        let cell = matrix[0].versions[0].sets["east"];
-        assert_eq!((cell.clusters, cell.synced, cell.healthy, cell.current), (2, 1, 2, 2));
+        let cell = &matrix[0].versions[0].sets["east"];
+        assert_eq!((cell.clusters, cell.synced, cell.healthy, cell.current), (2, 1, 1, 2));
+        let health = |version: usize, set: &str| {
+            let counts = &matrix[0].versions[version].sets[set].health;
+            counts.iter().map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!([health(0, "east"), health(0, "west"), health(1, "west")], ["Degraded 1, Healthy 1", "Progressing 1", "Unknown 1"]);
     }
 }

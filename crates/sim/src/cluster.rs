@@ -326,9 +326,12 @@ impl Store {
             }
             None => agent::StateDir::memory(),
         };
+        let mut labels = self.spec.labels.clone();
+        // Whoever looks at the fleet must be able to tell.
+        labels.insert(api::cluster::label::SIMULATED.to_owned(), "true".to_owned());
         let agent = agent::run(agent::AgentOptions {
             cluster_name: self.spec.name.clone(),
-            labels: self.spec.labels.clone(),
+            labels,
             bootstrap: hub.bootstrap.clone(),
             local: life.server.client(agent_user()),
             connector: self.link.over(hub.connector.clone()),

@@ -49,28 +49,33 @@ export function aggregate(groups: Group[], by: GroupBy): TileGroup[] {
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Returns tiles after a change; the same map if nothing changed. */
-export function apply(tiles: Map<string, Tile>, change: RowsChanged): Map<string, Tile> {
-  if (change.isWhole) return new Map((change.tiles ?? []).map((tile) => [tile[0], tile]));
-  const different = (change.tiles ?? []).filter((tile) => {
-    const known = tiles.get(tile[0]);
-    return !known || known.some((part, index) => part !== tile[index]);
-  });
-  const gone = (change.gone ?? []).filter((name) => tiles.has(name));
-  if (different.length === 0 && gone.length === 0) return tiles;
-  const next = new Map(tiles);
-  for (const tile of different) next.set(tile[0], tile);
-  for (const name of gone) next.delete(name);
-  return next;
-}
+/** What came of the stream: changed tiles, or later signs of life. */
+export type News = { rows: RowsChanged } | { seen: [string, number][] };
 
-/** Returns tiles with later signs of life. */
-export function heard(tiles: Map<string, Tile>, seen: [string, number][]): Map<string, Tile> {
-  const changes = seen.flatMap(([name, at]): Tile[] => {
-    const tile = tiles.get(name);
-    return tile && tile[4] < at ? [[tile[0], tile[1], tile[2], tile[3], at, tile[5]]] : [];
-  });
-  return apply(tiles, { tiles: changes });
+/** Returns tiles after all that came; the same map if nothing is different. However much came, there is one copy. */
+export function apply(tiles: Map<string, Tile>, news: News[]): Map<string, Tile> {
+  let next = tiles;
+  const changed = () => (next === tiles ? (next = new Map(tiles)) : next);
+  for (const one of news) {
+    if ('seen' in one) {
+      for (const [name, at] of one.seen) {
+        const tile = next.get(name);
+        if (tile && tile[4] < at) changed().set(name, [tile[0], tile[1], tile[2], tile[3], at, tile[5]]);
+      }
+      continue;
+    }
+    const { isWhole, tiles: told = [], gone = [] } = one.rows;
+    if (isWhole) next = new Map();
+    for (const tile of told) {
+      // A tile that is the same stays the same object: it is not painted again.
+      const known = next.get(tile[0]) ?? (isWhole ? tiles.get(tile[0]) : undefined);
+      const isSame = known !== undefined && known.every((part, index) => part === tile[index]);
+      if (isSame && next.has(tile[0])) continue;
+      changed().set(tile[0], isSame ? known : tile);
+    }
+    for (const name of gone) if (next.has(name)) changed().delete(name);
+  }
+  return next;
 }
 
 export type Size = 'large' | 'medium' | 'small';

@@ -54,6 +54,7 @@ export interface AppRow {
   images?: ImageRow[];
   sync: string;
   health: string;
+  trouble?: string;
   syncSince?: string;
   healthSince?: string;
   operation?: string;
@@ -117,6 +118,7 @@ export interface ActivityRow {
 
 export interface ClusterDetail {
   row: ClusterRow;
+  sets: string[];
   conditions: ConditionRow[];
   claims: Record<string, string>;
   capacity: Record<string, string>;
@@ -148,7 +150,7 @@ export interface Fleet extends FleetCounters {
   hub?: { uid: string; epoch: number; version: string; startedAt: string };
 }
 
-export interface MatrixCell { clusters: number; synced: number; healthy: number; current: number }
+export interface MatrixCell { clusters: number; synced: number; healthy: number; health: Record<string, number>; current: number }
 export interface MatrixVersion { version: string; revision: string; digest?: string; clusters: number; sets: Record<string, MatrixCell> }
 export interface MatrixApp { app: string; clusters: number; versions: MatrixVersion[] }
 export interface SourceRow { repo: string; path: string; targetRevision: string; clusters: number }

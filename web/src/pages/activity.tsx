@@ -1,17 +1,20 @@
 // Activity: what changed in the fleet, and when.
 
+import { Button } from '@patternfly/react-core/dist/esm/components/Button';
+import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
+import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { NO_ROWS, useChanges } from '../lib/live';
 import { navigate, only, usePlace, withParams } from '../lib/router';
 import type { ActivityRow, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Events } from '../parts/events';
-import { Chips, Facets, Pager, Search } from '../parts/table';
+import { Chips, Facets, Filters, Pager, Search } from '../parts/table';
 import { Go } from '../parts/words';
 
 const PAGE = 100;
 const RELOAD_MS = 2000;
-const FILTERS = { cluster: 'Cluster', app: 'Application', reason: 'What', kind: 'Kind', since: 'Since' };
+const FILTERS = { q: 'Contains', cluster: 'Cluster', app: 'Application', reason: 'What', kind: 'Kind', since: 'Since' };
 const SPANS: [string, number][] = [
   ['Last hour', 3600],
   ['Last day', 86_400],
@@ -25,18 +28,24 @@ export function ActivityPage() {
   // Newer events come to the first page alone: a later page stays as it was while it is read.
   const again = useThrottled(reload, RELOAD_MS);
   useChanges(data && isFirst ? NO_ROWS : null, { onFleet: again });
-  const count = (of: (row: ActivityRow) => string) => {
-    const counts: Record<string, number> = {};
-    for (const row of data?.items ?? []) counts[of(row)] = (counts[of(row)] ?? 0) + 1;
-    return counts;
-  };
   const since = (seconds: number) => new Date(Math.floor(Date.now() / 60_000) * 60_000 - seconds * 1000).toISOString();
+  const csv = `${READ}/activity${withParams(asked, { continue: undefined, format: 'csv' })}`;
   return (
     <>
-      <Heading title="Activity">What changed, newest first. Times are those of the cluster where it happened.</Heading>
+      <Heading
+        title="Activity"
+        aside={
+          <Button component="a" href={csv} download="activity.csv" variant="secondary" icon={<DownloadIcon />} title="The full result, all pages, with this filter">
+            Export CSV
+          </Button>
+        }
+      >
+        What changed, newest first. Times are those of the cluster where it happened.
+      </Heading>
       <div className="m-split">
-        <aside aria-label="Filters">
-          <Search name="cluster" label="Cluster is" />
+        <Filters>
+          <Search label="Contains" />
+          <Search name="cluster" label="On cluster" />
           <div className="m-facets">
             <fieldset>
               <legend>When</legend>
@@ -56,23 +65,30 @@ export function ActivityPage() {
             </fieldset>
           </div>
           <Facets
-            facets={{ reason: count((row) => row.reason), kind: count((row) => row.kind) }}
+            facets={data?.facets}
             shown={[
-              ['reason', 'What'],
               ['kind', 'Kind'],
+              ['reason', 'What'],
             ]}
           />
-        </aside>
+        </Filters>
         <div>
           <Chips names={FILTERS} />
           {error && !data && <Failure error={error} onRetry={reload} />}
           {!data && !error && <Loading rows={10} />}
           {data && data.items.length === 0 && (
             <Card>
-              <Nothing title="Nothing happened">
-                <p>With this filter, nothing is recorded. What clusters report from now on appears here by itself.</p>
-                {params.size > 0 && <Go to={path}>Show all</Go>}
-              </Nothing>
+              {data.continue ? (
+                <Nothing title="Nothing among the newest">
+                  <p>With this filter, nothing is among the newest that were looked through. There is more further back.</p>
+                </Nothing>
+              ) : (
+                <Nothing title="Nothing happened">
+                  <p>With this filter, nothing is recorded. What clusters report from now on appears here by itself.</p>
+                  {params.size > 0 && <Go to={path}>Show all</Go>}
+                </Nothing>
+              )}
+              {data.continue && <Pager shown={0} next={data.continue} noun="events" />}
             </Card>
           )}
           {data && data.items.length > 0 && (

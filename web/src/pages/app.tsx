@@ -5,15 +5,15 @@ import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { NO_ROWS, useChanges } from '../lib/live';
-import { setsOf } from '../lib/matrix';
+import { isNamed, setsOf, sourcesOf } from '../lib/matrix';
 import { navigate, only, usePlace, withParams } from '../lib/router';
 import { waves } from '../lib/tree';
 import type { AppDetail, AppRow, AppTree, ResourceRow } from '../lib/types';
 import { Card, Command, Facts, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Cell } from '../parts/matrix';
 import { ProblemCard } from '../parts/problem';
-import { Chips, type Column, Facets, Pager, Search, Table } from '../parts/table';
-import { Ago, appPath, ClusterLink, Commit, Go, Word } from '../parts/words';
+import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
+import { Ago, appPath, ClusterLink, Commit, Go, Health, Version, Word } from '../parts/words';
 
 const PAGE = 50;
 const RELOAD_MS = 1500;
@@ -43,6 +43,8 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
     );
   }
   const sets = setsOf(data.versions);
+  const hasNames = data.versions.some(isNamed);
+  const hasDigests = data.versions.some((version) => version.digest);
   const columns = rowColumns((row) => path + withParams(params, { cluster: row.cluster }));
   const csv = `${READ}/apps${withParams(asked, { namespace, name, continue: undefined, format: 'csv' })}`;
   return (
@@ -56,9 +58,10 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
           </Button>
         }
       >
-        {data.sources.map((source) => (
-          <span key={`${source.repo} ${source.path} ${source.targetRevision}`} className="m-source" title={source.repo}>
-            {source.repo.split('/').pop()?.replace(/\.git$/, '')}/{source.path} at <b>{source.targetRevision}</b> <span className="m-faint">({source.clusters})</span>
+        {sourcesOf(data.sources).map(({ repo, revision, paths, clusters }) => (
+          <span key={`${repo} ${revision}`} className="m-source" title={[repo, ...paths].join('\n')}>
+            {repo.split('/').pop()?.replace(/\.git$/, '')}
+            {paths.length === 1 ? `/${paths[0]}` : `, ${paths.length} paths,`} at <b>{revision}</b> on {clusters} {clusters === 1 ? 'cluster' : 'clusters'}
           </span>
         ))}
       </Heading>
@@ -74,8 +77,8 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
           <table className="pf-v6-c-table pf-m-compact m-matrix" aria-label="Versions by cluster set">
             <thead className="pf-v6-c-table__thead">
               <tr className="pf-v6-c-table__tr">
-                {['Version', 'Commit', 'Image digest', ...sets.map((set) => set || 'no set')].map((title, index) => (
-                  <th key={title} className={`pf-v6-c-table__th ${index > 2 ? 'm-matrix-set' : ''}`} scope="col">
+                {[...(hasNames ? ['Version'] : []), 'Commit', ...(hasDigests ? ['Image digest'] : []), ...sets.map((set) => set || 'no set')].map((title, index, all) => (
+                  <th key={title} className={`pf-v6-c-table__th ${index >= all.length - sets.length ? 'm-matrix-set' : ''}`} scope="col">
                     {title}
                   </th>
                 ))}
@@ -84,13 +87,19 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
             <tbody className="pf-v6-c-table__tbody">
               {data.versions.map((version) => (
                 <tr key={`${version.version}@${version.revision}`} className="pf-v6-c-table__tr">
-                  <td className="pf-v6-c-table__td">{version.version || 'unknown'}</td>
+                  {hasNames && (
+                    <td className="pf-v6-c-table__td">
+                      <Version {...version} />
+                    </td>
+                  )}
                   <td className="pf-v6-c-table__td">
                     <Commit revision={version.revision} />
                   </td>
-                  <td className="pf-v6-c-table__td">
-                    <code className="m-mono m-faint">{version.digest ? version.digest.slice(0, 19) : '–'}</code>
-                  </td>
+                  {hasDigests && (
+                    <td className="pf-v6-c-table__td">
+                      <code className="m-mono m-faint">{version.digest ? version.digest.slice(0, 19) : '–'}</code>
+                    </td>
+                  )}
                   {sets.map((set) => (
                     <td key={set} className="pf-v6-c-table__td m-matrix-set">
                       <Cell cell={version.sets[set]} to={path + withParams(params, { version: version.version, set, continue: undefined })} />
@@ -103,7 +112,7 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
         </div>
       </Card>
       <div className="m-split">
-        <aside aria-label="Filters">
+        <Filters>
           <Search label="Cluster contains" />
           <Facets
             facets={data.rows.facets}
@@ -114,7 +123,7 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
               ['set', 'Set'],
             ]}
           />
-        </aside>
+        </Filters>
         <div>
           <Chips names={FILTERS} />
           {data.rows.items.length === 0 ? (
@@ -139,12 +148,12 @@ function rowColumns(treeOf: (row: AppRow) => string): Column<AppRow>[] {
   return [
     { title: 'Cluster', sort: 'cluster', cell: (row) => <ClusterLink name={row.cluster} /> },
     { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
-    { title: 'Health', cell: (row) => <Word word={row.health} isOld={!row.isCurrent} /> },
-    { title: 'Version', cell: (row) => row.version || <span className="m-faint">–</span> },
+    { title: 'Health', cell: (row) => <Health row={row} /> },
+    { title: 'Version', has: isNamed, cell: (row) => <Version {...row} /> },
     { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
     { title: 'Objects', cell: (row) => <Go to={treeOf(row)} title="The objects of this Application on this cluster">{row.resourcesCount} objects</Go> },
     { title: 'Told', cell: (row) => <span className={row.isCurrent ? '' : 'm-faint'}><Ago at={row.receivedAt} />{!row.isCurrent && ' (old)'}</span> },
-    { title: 'Message', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.message}>{row.message}</span> },
+    { title: 'Message', className: 'm-wide', has: (row) => !!row.message, cell: (row) => <span className="m-clamp" title={row.message}>{row.message}</span> },
   ];
 }
 
@@ -182,8 +191,8 @@ function OnCluster({ app, namespace, name, cluster, before }: { app: string; nam
         <Facts
           facts={[
             ['Sync', <Word key="s" word={row.sync} isOld={!row.isCurrent} />],
-            ['Health', <Word key="h" word={row.health} isOld={!row.isCurrent} />],
-            ['Version', row.version],
+            ['Health', <Health key="h" row={row} />],
+            ...(isNamed(row) ? ([['Version', row.version]] satisfies [string, string][]) : []),
             ['Commit', <Commit key="c" revision={row.revision} />],
             ['Last synced', <span key="l"><Ago at={row.syncedAt} fallback="never" /></span>],
             ['Engine', row.engine],

@@ -4,13 +4,13 @@ import '@patternfly/react-styles/css/components/Table/table.css';
 import { useState } from 'react';
 import { useData, useThrottled } from '../lib/data';
 import { NO_ROWS, useChanges } from '../lib/live';
-import { setsOfAll } from '../lib/matrix';
+import { isNamed, setsOfAll } from '../lib/matrix';
 import { usePlace } from '../lib/router';
 import type { MatrixApp, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
-import { Cell } from '../parts/matrix';
+import { Cell, CellLegend } from '../parts/matrix';
 import { Search } from '../parts/table';
-import { appPath, Commit, Go } from '../parts/words';
+import { appPath, Commit, Go, Version } from '../parts/words';
 
 const RELOAD_MS = 1500;
 /** Of one Application, as many versions are shown at once. */
@@ -26,11 +26,11 @@ export function AppsPage() {
   const wanted = (params.get('q') ?? '').toLowerCase();
   const apps = all.filter((app) => app.app.toLowerCase().includes(wanted));
   const sets = setsOfAll(apps);
+  const hasNames = apps.some((app) => app.versions.some(isNamed));
   return (
     <>
       <Heading title="Applications" aside={<Search label="Application contains" />}>
-        Which version runs in which cluster set. The number is of clusters: <span className="m-tone-good">✓</span> Synced and Healthy, <span className="m-tone-warn">△</span> not Synced,{' '}
-        <span className="m-tone-bad">!</span> not Healthy, <span className="m-tone-unknown">◌</span> offline, as last told.
+        Which version runs in which cluster set: the number of clusters, coloured by the worst of them.
       </Heading>
       {apps.length === 0 ? (
         <Card>
@@ -39,35 +39,38 @@ export function AppsPage() {
           </Nothing>
         </Card>
       ) : (
-        <Card isFlush>
-          <div className="m-scroll">
-            <table className="pf-v6-c-table pf-m-compact m-matrix m-spanned" aria-label="Versions by cluster set">
-              <thead className="pf-v6-c-table__thead">
-                <tr className="pf-v6-c-table__tr">
-                  {['Application', 'Version', 'Commit'].map((title) => (
-                    <th key={title} className="pf-v6-c-table__th" scope="col">
-                      {title}
-                    </th>
-                  ))}
-                  {sets.map((set) => (
-                    <th key={set} className="pf-v6-c-table__th m-matrix-set" scope="col">
-                      {set || 'no set'}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              {apps.map((app) => (
-                <AppBody key={app.app} app={app} sets={sets} />
-              ))}
-            </table>
-          </div>
-        </Card>
+        <>
+          <CellLegend />
+          <Card isFlush>
+            <div className="m-scroll">
+              <table className="pf-v6-c-table pf-m-compact m-matrix m-spanned" aria-label="Versions by cluster set">
+                <thead className="pf-v6-c-table__thead">
+                  <tr className="pf-v6-c-table__tr">
+                    {['Application', ...(hasNames ? ['Version'] : []), 'Commit'].map((title) => (
+                      <th key={title} className="pf-v6-c-table__th" scope="col">
+                        {title}
+                      </th>
+                    ))}
+                    {sets.map((set) => (
+                      <th key={set} className="pf-v6-c-table__th m-matrix-set" scope="col">
+                        {set || 'no set'}
+                      </th>
+                    ))}
+                  </tr>
+                </thead>
+                {apps.map((app) => (
+                  <AppBody key={app.app} app={app} sets={sets} hasNames={hasNames} />
+                ))}
+              </table>
+            </div>
+          </Card>
+        </>
       )}
     </>
   );
 }
 
-function AppBody({ app, sets }: { app: MatrixApp; sets: string[] }) {
+function AppBody({ app, sets, hasNames }: { app: MatrixApp; sets: string[]; hasNames: boolean }) {
   const [isAll, setAll] = useState(false);
   const versions = isAll ? app.versions : app.versions.slice(0, VERSIONS_SHOWN);
   const hidden = app.versions.length - versions.length;
@@ -83,9 +86,11 @@ function AppBody({ app, sets }: { app: MatrixApp; sets: string[] }) {
               </span>
             </th>
           )}
-          <td className="pf-v6-c-table__td">
-            <span title={version.digest ? `runs ${version.digest}` : undefined}>{version.version || 'unknown'}</span>
-          </td>
+          {hasNames && (
+            <td className="pf-v6-c-table__td" title={version.digest ? `runs ${version.digest}` : undefined}>
+              <Version {...version} />
+            </td>
+          )}
           <td className="pf-v6-c-table__td">
             <Commit revision={version.revision} />
           </td>
@@ -98,7 +103,7 @@ function AppBody({ app, sets }: { app: MatrixApp; sets: string[] }) {
       ))}
       {hidden > 0 && (
         <tr className="pf-v6-c-table__tr">
-          <td className="pf-v6-c-table__td" colSpan={2 + sets.length}>
+          <td className="pf-v6-c-table__td" colSpan={(hasNames ? 2 : 1) + sets.length}>
             <button type="button" className="m-sort" onClick={() => setAll(true)}>
               {hidden} more versions
             </button>

@@ -8,6 +8,7 @@ import { useState } from 'react';
 import { KUBERNETES, patch, Refusal } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { useChanges } from '../lib/live';
+import { isNamed } from '../lib/matrix';
 import { follow } from '../lib/router';
 import { STATES, stateOf } from '../lib/states';
 import type { ActivityRow, AppRow, ClusterDetail, ClusterRow, ConditionRow, WorkloadRow } from '../lib/types';
@@ -16,7 +17,7 @@ import { Events } from '../parts/events';
 import { ProblemCard } from '../parts/problem';
 import { Ribbon } from '../parts/ribbon';
 import { type Column, Table } from '../parts/table';
-import { Ago, appPath, Bar, Commit, Go, StateLabel, Word } from '../parts/words';
+import { Ago, appPath, Bar, Commit, Go, Health, Sentence, StateLabel, Version, Word } from '../parts/words';
 
 const RELOAD_MS = 1000;
 
@@ -56,7 +57,7 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
         }
         aside={!row.isAccepted ? <Accept row={row} onDone={reload} /> : undefined}
       >
-        {row.stateReason || `${STATES[stateOf(row.state)].meaning} ${STATES[stateOf(row.state)].next}`}
+        <Sentence text={row.stateReason || `${STATES[stateOf(row.state)].meaning} ${STATES[stateOf(row.state)].next}`} />
       </Heading>
       {!row.isCurrent && row.lastSeen && (
         <Alert isInline variant="warning" title={<>What you see is old: last heard <Ago at={row.lastSeen} /></>} className="m-alert">
@@ -68,7 +69,7 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
         <Facts
           facts={[
             ['Last heard', <Ago key="a" at={row.lastSeen} fallback="never" />],
-            ['Set', row.set && <Go key="s" to={`/clusters?set=${encodeURIComponent(row.set)}`}>{row.set}</Go>],
+            ['Set', row.set && <Sets key="s" shown={row.set} all={data.sets} />],
             ['Region', row.region && <Go key="r" to={`/clusters?region=${encodeURIComponent(row.region)}`}>{row.region}</Go>],
             ['Kubernetes', row.kubernetesVersion],
             ['Agent', row.agentVersion],
@@ -107,15 +108,29 @@ export function ClusterPage({ name, tab }: { name: string; tab: string }) {
   );
 }
 
+/** The set that it is shown in, then the others that tell something. */
+function Sets({ shown, all }: { shown: string; all: string[] }) {
+  const others = all.filter((set) => set !== shown && set !== 'default' && set !== 'global');
+  return (
+    <span className="m-sample">
+      {[shown, ...others].map((set) => (
+        <Go key={set} to={`/clusters?set=${encodeURIComponent(set)}`}>
+          {set}
+        </Go>
+      ))}
+    </span>
+  );
+}
+
 const APPS: Column<AppRow>[] = [
   { title: 'Application', cell: (row) => <Go to={`${appPath(`${row.namespace}/${row.name}`)}?cluster=${encodeURIComponent(row.cluster)}`}>{row.name}</Go> },
   { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
-  { title: 'Health', cell: (row) => <Word word={row.health} isOld={!row.isCurrent} /> },
-  { title: 'Version', cell: (row) => row.version || <span className="m-faint">–</span> },
+  { title: 'Health', cell: (row) => <Health row={row} /> },
+  { title: 'Version', has: isNamed, cell: (row) => <Version {...row} /> },
   { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
   { title: 'Follows', cell: (row) => <span title={row.repo}>{row.targetRevision} · {row.path}</span> },
   { title: 'Told', cell: (row) => <Ago at={row.receivedAt} /> },
-  { title: 'Message', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.message}>{row.message}</span> },
+  { title: 'Message', className: 'm-wide', has: (row) => !!row.message, cell: (row) => <span className="m-clamp" title={row.message}>{row.message}</span> },
 ];
 
 function Apps({ rows }: { rows: AppRow[] }) {
@@ -134,7 +149,7 @@ const WORKLOADS: Column<WorkloadRow>[] = [
   { title: 'Health', cell: (row) => <Word word={row.health} /> },
   {
     title: 'Image and what runs',
-    className: 'm-wide',
+    className: 'm-wider',
     cell: (row) =>
       row.images.map((image) => (
         <div key={image.image} className="m-mono m-image" title={image.digest}>
@@ -144,7 +159,7 @@ const WORKLOADS: Column<WorkloadRow>[] = [
       )),
   },
   { title: 'Application', cell: (row) => (row.application ? <Go to={appPath(row.application)}>{row.application.split('/').pop()}</Go> : <span className="m-faint">–</span>) },
-  { title: 'Says', cell: (row) => <span className="m-clamp" title={row.podMessage || row.message}>{row.podReason || row.message}</span> },
+  { title: 'Says', className: 'm-wide', has: (row) => !!(row.podReason || row.message), cell: (row) => <span className="m-clamp" title={row.podMessage || row.message}>{row.podReason || row.message}</span> },
 ];
 
 function Workloads({ rows }: { rows: WorkloadRow[] }) {

@@ -6,10 +6,11 @@ import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { useChanges } from '../lib/live';
 import { only, usePlace, withParams } from '../lib/router';
+import { age, secondsSince } from '../lib/time';
 import type { ClusterRow, Page } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
-import { Chips, type Column, Facets, Pager, Search, Table } from '../parts/table';
-import { Ago, Bar, ClusterLink, Go, StateLabel } from '../parts/words';
+import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
+import { Ago, Bar, ClusterLink, Go, Sentence, StateLabel, useClock } from '../parts/words';
 
 const PAGE = 50;
 const FILTERS = { q: 'Name', status: 'State', set: 'Set', region: 'Region', version: 'Kubernetes', labelSelector: 'Labels', problem: 'Problem' };
@@ -19,7 +20,7 @@ const COUNTS_MS = 4000;
 const COLUMNS: Column<ClusterRow>[] = [
   { title: 'Name', sort: 'name', cell: (row) => <ClusterLink name={row.name} /> },
   { title: 'State', sort: 'state', cell: (row) => <StateLabel state={row.state} /> },
-  { title: 'Why', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.stateReason}>{row.stateReason}</span> },
+  { title: 'Why', className: 'm-wide', cell: (row) => <Why row={row} /> },
   { title: 'Set', sort: 'set', cell: (row) => row.set || <span className="m-faint">–</span> },
   {
     title: 'Applications',
@@ -32,6 +33,17 @@ const COLUMNS: Column<ClusterRow>[] = [
   { title: 'Kubernetes', sort: 'version', cell: (row) => row.kubernetesVersion || <span className="m-faint">–</span> },
   { title: 'Last heard', sort: 'lastSeen', cell: (row) => <Ago at={row.lastSeen} fallback="never" /> },
 ];
+
+/** Of what is well it is enough to know since when. */
+function Why({ row }: { row: ClusterRow }) {
+  const now = useClock();
+  if (row.state !== 'Ready' || !row.stateSince) return <span className="m-clamp" title={row.stateReason}><Sentence text={row.stateReason} /></span>;
+  return (
+    <span className="m-faint" title={row.stateReason}>
+      For {age(secondsSince(row.stateSince, now))}
+    </span>
+  );
+}
 
 export function ClustersPage() {
   const { params } = usePlace();
@@ -60,7 +72,7 @@ export function ClustersPage() {
         {data ? `${data.total} ${data.total === 1 ? 'cluster matches' : 'clusters match'}` : ' '}
       </Heading>
       <div className="m-split">
-        <aside aria-label="Filters">
+        <Filters>
           <Search label="Name contains" />
           <Facets
             facets={data?.facets}
@@ -71,7 +83,7 @@ export function ClustersPage() {
               ['version', 'Kubernetes'],
             ]}
           />
-        </aside>
+        </Filters>
         <div>
           <Chips names={FILTERS} />
           {error && !data && <Failure error={error} onRetry={reload} />}

@@ -8,8 +8,8 @@ import { useData, useThrottled } from '../lib/data';
 import { useChanges } from '../lib/live';
 import { navigate, toggled, usePlace, withParams } from '../lib/router';
 import { ALL_STATES, STATES } from '../lib/states';
-import { aggregate, apply, group, type GroupBy, heard } from '../lib/tiles';
-import type { Fleet, Page, Problem, Tile } from '../lib/types';
+import { aggregate, apply, group, type GroupBy, type News } from '../lib/tiles';
+import type { Fleet, FleetCounters, Page, Problem, Tile } from '../lib/types';
 import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { ProblemCard } from '../parts/problem';
 import { Tiles } from '../parts/tiles';
@@ -34,25 +34,30 @@ export function FleetPage() {
     if (data?.tiles) setTiles(new Map(data.tiles.map((tile) => [tile[0], tile])));
     // Later changes come by the stream.
   }, [data?.tiles]);
-  const waiting = useRef<((tiles: Map<string, Tile>) => Map<string, Tile>)[]>([]);
+  const waiting = useRef<News[]>([]);
+  const counted = useRef<FleetCounters | undefined>(undefined);
   const paint = useThrottled(() => {
-    const changes = waiting.current.splice(0);
-    setTiles((old) => old && changes.reduce((tiles, change) => change(tiles), old));
+    const news = waiting.current.splice(0);
+    const counters = counted.current;
+    counted.current = undefined;
+    if (news.length > 0) setTiles((old) => old && apply(old, news));
+    if (counters) change((old) => ({ ...old, ...counters }));
   }, PAINT_MS);
-  const later = (change: (tiles: Map<string, Tile>) => Map<string, Tile>) => {
-    waiting.current.push(change);
+  const later = (news: News) => {
+    waiting.current.push(news);
     paint();
   };
   const reloadProblems = useThrottled(problems.reload, PROBLEMS_MS);
   const reloadFleet = useThrottled(fleet.reload, 5000);
   useChanges(data ? '' : null, {
     onFleet: (counters) => {
-      change((old) => ({ ...old, ...counters }));
+      counted.current = counters;
+      paint();
       reloadProblems();
       if (isAggregate) reloadFleet();
     },
-    onRows: (rows) => later((tiles) => apply(tiles, rows)),
-    onSeen: (seen) => later((tiles) => heard(tiles, seen)),
+    onRows: (rows) => later({ rows }),
+    onSeen: (seen) => later({ seen }),
   });
   const groups = useMemo(() => (isAggregate ? aggregate(data?.groups ?? [], by) : group(tiles?.values() ?? [], by)), [tiles, by, isAggregate, data?.groups]);
   if (!data) return fleet.error ? <Failure error={fleet.error} onRetry={fleet.reload} /> : <Loading rows={12} />;
@@ -131,7 +136,7 @@ function Attention({ data, isLoaded, error, onRetry }: { data: Problem[]; isLoad
   if (data.length === 0) {
     return (
       <div className="m-card">
-        <Nothing title="Nothing needs attention" icon={CheckCircleIcon}>
+        <Nothing title="Nothing needs attention" icon={CheckCircleIcon} isGood>
           <p>No cluster reports a failure. What is offline or wrong is grouped here by its cause.</p>
         </Nothing>
       </div>

@@ -74,9 +74,9 @@ export function Failure({ error, onRetry }: { error: Refusal; onRetry?: () => vo
   );
 }
 
-export function Nothing({ title, children, icon }: { title: string; children?: ReactNode; icon?: React.ComponentType }) {
+export function Nothing({ title, children, icon, isGood = false }: { title: string; children?: ReactNode; icon?: React.ComponentType; isGood?: boolean }) {
   return (
-    <EmptyState titleText={title} headingLevel="h2" variant="sm" icon={icon}>
+    <EmptyState titleText={title} headingLevel="h2" variant="sm" icon={icon} status={isGood ? 'success' : undefined}>
       {children && <EmptyStateBody>{children}</EmptyStateBody>}
     </EmptyState>
   );

@@ -3,7 +3,7 @@
 import type { ActivityRow } from '../lib/types';
 import { secondsSince, full } from '../lib/time';
 import { type Column, Table } from './table';
-import { Ago, appPath, ClusterLink, Go, Word } from './words';
+import { Ago, appPath, ClusterLink, Go, Sentence, Word } from './words';
 
 /** The hub knew this much later than it happened: the cluster was away, or its clock is wrong. */
 const LATE_SECONDS = 30;
@@ -35,7 +35,7 @@ const REST: Column<ActivityRow>[] = [
       </>
     ),
   },
-  { title: 'Message', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.message}>{row.message}</span> },
+  { title: 'Message', className: 'm-wide', cell: (row) => <span className="m-clamp" title={row.message}><Sentence text={row.message} /></span> },
 ];
 const CLUSTER: Column<ActivityRow> = { title: 'Cluster', cell: (row) => <ClusterLink name={row.cluster} /> };
 

@@ -5,7 +5,7 @@ import ExclamationTriangleIcon from '@patternfly/react-icons/dist/esm/icons/excl
 import InfoCircleIcon from '@patternfly/react-icons/dist/esm/icons/info-circle-icon';
 import type { Problem } from '../lib/types';
 import { Command } from './blocks';
-import { Ago, appPath, ClusterLink, Commit, Go } from './words';
+import { Ago, appPath, ClusterLink, Commit, Go, Sentence } from './words';
 
 const ICON = { Critical: <ExclamationCircleIcon />, Warning: <ExclamationTriangleIcon />, Info: <InfoCircleIcon /> };
 
@@ -18,7 +18,7 @@ export function ProblemCard({ problem, isHere = false }: { problem: Problem; isH
           {ICON[problem.severity] ?? ICON.Info}
           <span className="pf-v6-screen-reader">{problem.severity}</span>
         </span>
-        <h3>{problem.title}</h3>
+        <h3><Sentence text={problem.title} /></h3>
       </div>
       <p className="m-problem-meta">
         <span className="m-kind">{problem.kind}</span>

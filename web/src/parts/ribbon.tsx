@@ -26,8 +26,7 @@ export function Ribbon({ history }: { history: StateAt[] }) {
       </div>
       <p aria-hidden="true">
         <span>{clock(new Date(from).toISOString())}</span>
-        <span>{bands.at(-1)?.state} for {age((now - (bands.at(-1)?.from ?? now)) / 1000)}</span>
-        <span>now</span>
+        <span>{bands.at(-1)?.state} for {age((now - (bands.at(-1)?.from ?? now)) / 1000)}, until now</span>
       </p>
     </figure>
   );

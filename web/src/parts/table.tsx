@@ -3,7 +3,7 @@
 import { Button } from '@patternfly/react-core/dist/esm/components/Button';
 import { SearchInput } from '@patternfly/react-core/dist/esm/components/SearchInput';
 import '@patternfly/react-styles/css/components/Table/table.css';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
 import { navigate, toggled, usePlace, withParams } from '../lib/router';
 import { Go } from './words';
 
@@ -13,11 +13,14 @@ export interface Column<T> {
   sort?: string;
   cell: (row: T) => ReactNode;
   className?: string;
+  /** Whether a row has something to show in it; where none has, there is no such column. */
+  has?: (row: T) => boolean;
 }
 
-export function Table<T>({ label, columns, rows, keyOf, isBusy }: { label: string; columns: Column<T>[]; rows: T[]; keyOf: (row: T) => string; isBusy?: boolean }) {
+export function Table<T>({ label, columns: all, rows, keyOf, isBusy }: { label: string; columns: Column<T>[]; rows: T[]; keyOf: (row: T) => string; isBusy?: boolean }) {
   const { path, params } = usePlace();
   const sorted = params.get('sort') ?? '';
+  const columns = all.filter((column) => !column.has || rows.some(column.has));
   return (
     <div className="m-scroll">
       <table className="pf-v6-c-table pf-m-compact" aria-label={label} aria-busy={isBusy}>
@@ -74,6 +77,32 @@ export function Search({ name = 'q', label }: { name?: string; label: string }) 
   return <SearchInput className="m-search" aria-label={label} placeholder={label} value={text} onChange={(_, value) => setText(value)} onClear={() => setText('')} />;
 }
 
+/** Filters beside a list; above it where there is no room, and folded. */
+export function Filters({ children }: { children: ReactNode }) {
+  const isNarrow = useSyncExternalStore(
+    (listener) => {
+      NARROW.addEventListener('change', listener);
+      return () => NARROW.removeEventListener('change', listener);
+    },
+    () => NARROW.matches,
+  );
+  return (
+    <aside aria-label="Filters">
+      {isNarrow ? (
+        <details className="m-filters">
+          <summary>Search and filter</summary>
+          {children}
+        </details>
+      ) : (
+        children
+      )}
+    </aside>
+  );
+}
+
+/** As styles.css has it. */
+const NARROW = window.matchMedia('(max-width: 1100px)');
+
 const FACET_VALUES_MAX = 8;
 
 /** Values of the whole result with their counts; a click filters by one. */
@@ -99,7 +128,7 @@ export function Facets({ facets, shown }: { facets?: Record<string, Record<strin
                   {chosen.includes(value) ? '☑' : '☐'}
                 </span>
                 <span className="m-facet-name">{value}</span>
-                <span className="m-count">{count}</span>
+                {count > 0 && <span className="m-count">{count}</span>}
                 {chosen.includes(value) && <span className="pf-v6-screen-reader">chosen</span>}
               </Go>
             ))}

@@ -82,15 +82,30 @@ const One = memo(function One({ tile, fade, isOff, isNamed, isFirst }: OneProps)
   );
 });
 
+/** A change costs a piece of its group, not all of it. */
+const PIECE = 100;
+
+interface PieceProps { tiles: Tile[]; size: string; isFirst: boolean; filter: string; isShown: (state: State) => boolean; steps: number }
+
+const Piece = memo(
+  function Piece({ tiles, size, isFirst, isShown }: PieceProps) {
+    const now = Date.now();
+    return tiles.map((tile, index) => (
+      <One key={tile[0]} tile={tile} fade={fading(tile[4], now)} isOff={!isShown(stateOf(tile[3]))} isNamed={size === 'large'} isFirst={isFirst && index === 0} />
+    ));
+  },
+  (old, next) => old.size === next.size && old.isFirst === next.isFirst && old.filter === next.filter && old.steps === next.steps && isSame(old.tiles, next.tiles),
+);
+
 interface GridProps { group: TileGroup; size: string; isFirst: boolean; filter: string; isShown: (state: State) => boolean; steps: number }
 
 const Grid = memo(
-  function Grid({ group, size, isFirst, isShown }: GridProps) {
-    const now = Date.now();
+  function Grid({ group, size, isFirst, filter, isShown, steps }: GridProps) {
+    const pieces = Array.from({ length: Math.ceil(group.tiles.length / PIECE) }, (_, index) => group.tiles.slice(index * PIECE, (index + 1) * PIECE));
     return (
       <div className="m-tiles">
-        {group.tiles.map((tile, index) => (
-          <One key={tile[0]} tile={tile} fade={fading(tile[4], now)} isOff={!isShown(stateOf(tile[3]))} isNamed={size === 'large'} isFirst={isFirst && index === 0} />
+        {pieces.map((tiles, index) => (
+          <Piece key={index} tiles={tiles} size={size} isFirst={isFirst && index === 0} filter={filter} isShown={isShown} steps={steps} />
         ))}
       </div>
     );

@@ -12,10 +12,11 @@ import PlusCircleIcon from '@patternfly/react-icons/dist/esm/icons/plus-circle-i
 import QuestionCircleIcon from '@patternfly/react-icons/dist/esm/icons/outlined-question-circle-icon';
 import { createContext, type ReactNode, useContext } from 'react';
 import { useNow } from '../lib/live';
+import { isNamed } from '../lib/matrix';
 import { follow } from '../lib/router';
 import { STATES, stateOf, type Tone, toneOf } from '../lib/states';
 import { ago, full, secondsSince } from '../lib/time';
-import type { State } from '../lib/types';
+import type { AppRow, State } from '../lib/types';
 
 export const STATE_ICON: Record<State, ReactNode> = {
   Ready: <CheckCircleIcon />,
@@ -57,6 +58,21 @@ export function Word({ word, title, isOld = false }: { word: string; title?: str
   );
 }
 
+/** How an Application is on a cluster. A pod that does not run is told before its rollout is given up. */
+export function Health({ row }: { row: AppRow }) {
+  const isOld = !row.isCurrent;
+  return (
+    <>
+      <Word word={row.health} isOld={isOld} />
+      {row.trouble && (
+        <span className={`m-trouble m-word m-tone-bad ${isOld ? 'm-old' : ''}`}>
+          {TONE_ICON.bad} {row.trouble}
+        </span>
+      )}
+    </>
+  );
+}
+
 const Now = createContext(0);
 
 export function NowProvider({ children }: { children: ReactNode }) {
@@ -65,6 +81,12 @@ export function NowProvider({ children }: { children: ReactNode }) {
 
 export function useClock(): number {
   return useContext(Now);
+}
+
+/** A sentence of the hub: it begins as one here, and what is to be typed is code. A name at its begin stays as it is. */
+export function Sentence({ text }: { text: string }) {
+  const begun = /^\p{L}+[ ,:]/u.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  return begun.split('`').map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part));
 }
 
 /** How long ago something was; the full time is its title. */
@@ -98,9 +120,14 @@ export function Commit({ revision }: { revision: string }) {
   if (!revision) return <span className="m-faint">–</span>;
   return (
     <code className="m-mono" title={revision}>
-      {/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 8) : revision}
+      {/^[0-9a-f]{40}$/.test(revision) ? revision.slice(0, 7) : revision}
     </code>
   );
+}
+
+/** What people call a version; nothing where that is its commit, which is beside it. */
+export function Version({ version, revision }: { version: string; revision: string }) {
+  return isNamed({ version, revision }) ? <>{version}</> : <span className="m-faint">{version ? '–' : 'unknown'}</span>;
 }
 
 /** How many of how many. */

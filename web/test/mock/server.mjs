@@ -5,6 +5,8 @@ import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 
 const COUNT = Number(process.argv[2] ?? 55);
+/** Clusters that change at once, every `EVERY` ms. */
+const BATCH = Number(process.env.BATCH ?? 1);
 const PORT = Number(process.argv[3] ?? 5199);
 const SITE = new URL('../../dist/site/', import.meta.url).pathname;
 const POLICY =
@@ -69,8 +71,8 @@ function versions(name) {
   for (const row of appRows(name)) {
     const version = found.get(row.version) ?? { version: row.version, revision: row.revision, digest: `sha256:${row.revision}`, clusters: 0, sets: {} };
     found.set(row.version, version);
-    const cell = (version.sets[row.set] ??= { clusters: 0, synced: 0, healthy: 0, current: 0 });
-    version.clusters++, cell.clusters++, (cell.synced += row.sync === 'Synced'), (cell.healthy += row.health === 'Healthy'), (cell.current += row.isCurrent);
+    const cell = (version.sets[row.set] ??= { clusters: 0, synced: 0, healthy: 0, health: {}, current: 0 });
+    version.clusters++, cell.clusters++, (cell.synced += row.sync === 'Synced'), (cell.healthy += row.health === 'Healthy'), (cell.health[row.health] = (cell.health[row.health] ?? 0) + 1), (cell.current += row.isCurrent);
   }
   return [...found.values()].sort((a, b) => b.clusters - a.clusters);
 }
@@ -118,7 +120,7 @@ function answer(path, params) {
     if (!row) return undefined;
     const mine = problems().filter((problem) => problem.sample.includes(row.name));
     return {
-      row: clusterRow(row), problems: mine, apps: NAMES.slice(0, 5).map((name, index) => appRow(row, name, index)),
+      row: clusterRow(row), sets: ['default', 'global', row.set], problems: mine, apps: NAMES.slice(0, 5).map((name, index) => appRow(row, name, index)),
       conditions: [{ type: 'ManagedClusterConditionAvailable', status: row.state === 'Offline' ? 'Unknown' : 'True', reason: 'ManagedClusterAvailable', message: 'Managed cluster is available', since: iso(7000) }, { type: 'HubAcceptedManagedCluster', status: 'True', reason: 'HubClusterAdminAccepted', message: 'Accepted by hub cluster admin', since: iso(9000) }],
       claims: { 'id.k8s.io': row.uid, 'kubeversion.open-cluster-management.io': row.kubernetesVersion, 'region.muster.dev': row.region }, capacity: { cpu: '12', memory: '48Gi', pods: '330' },
       workloads: NAMES.slice(0, 4).map((name, index) => ({ kind: index === 2 ? 'StatefulSet' : 'Deployment', namespace: name.split('/')[0], name: name.split('/')[1], ready: row.state === 'Degraded' && index === 0 ? 1 : 2, desired: 2, health: row.state === 'Degraded' && index === 0 ? 'Degraded' : 'Healthy', images: [{ image: `registry.retail.example/edge/${name.split('/')[1]}:2.4.0`, digest: `sha256:${OLD}` }], application: name, podReason: row.state === 'Degraded' && index === 0 ? 'ImagePullBackOff' : '' })),
@@ -147,16 +149,19 @@ function stream(response, params) {
   send('fleet', counters());
   send('rows', rowsOf(rows));
   const timer = setInterval(() => {
-    const row = pick(rows.slice(13));
-    row.state = row.state === 'Ready' ? pick(['Progressing', 'Degraded', 'Offline']) : 'Ready';
-    row.seen = 200;
-    send('rows', rowsOf([row]));
+    const changed = Array.from({ length: BATCH }, () => rows[13 + Math.floor(random() * (rows.length - 13))]);
+    for (const row of changed) {
+      row.state = row.state === 'Ready' ? pick(['Progressing', 'Degraded', 'Offline']) : 'Ready';
+      row.seen = 200;
+    }
+    send('rows', rowsOf(changed));
     send('fleet', counters());
   }, Number(process.env.EVERY ?? 1500));
-  response.on('close', () => clearInterval(timer));
+  const seen = setInterval(() => send('seen', rows.filter((row) => row.state !== 'Offline').map((row) => [row.name, seenSeconds(row)])), 15_000);
+  response.on('close', () => (clearInterval(timer), clearInterval(seen)));
 }
 
-createServer((request, response) => {
+const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://x');
   response.setHeader('content-security-policy', POLICY);
   if (url.pathname === '/api/session') return void response.end(JSON.stringify({ csrf: 'word' }));
@@ -172,4 +177,5 @@ createServer((request, response) => {
   const path = url.pathname !== '/' && existsSync(file) ? file : join(SITE, 'index.html');
   response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
   createReadStream(path).pipe(response);
-}).listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${PORT} with ${COUNT} clusters`));
+});
+server.listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port} with ${COUNT} clusters`));

@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { patch, signOut } from '../../src/lib/api';
 import { keepOpen } from '../../src/lib/live';
-import { numberOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
+import { numberOfCell, sentenceOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
 import { span, stretches } from '../../src/lib/ribbon';
 import { decoded, toggled, withParams } from '../../src/lib/router';
 import { ALL_STATES, stateOf, toneOf } from '../../src/lib/states';
-import { aggregate, apply, group, heard, shortName, size, worst } from '../../src/lib/tiles';
+import { aggregate, apply, group, shortName, size, worst } from '../../src/lib/tiles';
 import { age, ago, fading } from '../../src/lib/time';
 import { waves } from '../../src/lib/tree';
-import type { Tile } from '../../src/lib/types';
+import type { RowsChanged, Tile } from '../../src/lib/types';
 
 const tile = (name: string, region: string, state: Tile[3] = 'Ready', seen = 1000): Tile => [name, 'set', region, state, seen, 'Ready'];
 const fleet = (...tiles: Tile[]) => new Map(tiles.map((tile) => [tile[0], tile]));
@@ -22,9 +22,12 @@ describe('tiles', () => {
 
   it('change only where something is different', () => {
     const before = fleet(tile('a', 'x'), tile('b', 'x'));
-    expect(apply(before, { tiles: [tile('a', 'x')], gone: ['unheard-of'] })).toBe(before);
-    expect([...apply(before, { isWhole: true, tiles: [tile('a', 'x')] }).keys()], 'what is not named is not in sight').toEqual(['a']);
-    const after = apply(before, { tiles: [tile('a', 'x', 'Degraded'), tile('c', 'x')], gone: ['b'] });
+    const rows = (rows: RowsChanged) => ({ rows });
+    expect(apply(before, [rows({ tiles: [tile('a', 'x')], gone: ['unheard-of'] })])).toBe(before);
+    const whole = apply(before, [rows({ isWhole: true, tiles: [tile('a', 'x')] })]);
+    expect([...whole.keys()], 'what is not named is not in sight').toEqual(['a']);
+    expect(whole.get('a'), 'what is the same is not painted again').toBe(before.get('a'));
+    const after = apply(before, [rows({ tiles: [tile('a', 'x', 'Offline')] }), rows({ tiles: [tile('a', 'x', 'Degraded'), tile('c', 'x')], gone: ['b'] })]);
     expect([...after.keys()]).toEqual(['a', 'c']);
     expect(after.get('a')![3]).toBe('Degraded');
     expect(before.get('a')![3]).toBe('Ready');
@@ -32,8 +35,8 @@ describe('tiles', () => {
 
   it('take later signs of life, and never earlier ones', () => {
     const before = fleet(tile('a', 'x', 'Ready', 100));
-    expect(heard(before, [['a', 90], ['b', 200]])).toBe(before);
-    expect(heard(before, [['a', 110]]).get('a')![4]).toBe(110);
+    expect(apply(before, [{ seen: [['a', 90], ['b', 200]] }])).toBe(before);
+    expect(apply(before, [{ seen: [['a', 110]] }, { seen: [['a', 105]] }]).get('a')![4]).toBe(110);
   });
 
   it('are aggregates in a fleet that is too large for them', () => {
@@ -94,7 +97,10 @@ describe('the ribbon', () => {
 });
 
 describe('the matrix', () => {
-  const cell = (clusters: number, synced: number, healthy: number, current = clusters) => ({ clusters, synced, healthy, current });
+  const cell = (clusters: number, synced: number, healthy: number, current = clusters, wrong = 'Degraded') => {
+    const health = { Healthy: healthy, ...(healthy < clusters && { [wrong]: clusters - healthy }) };
+    return { clusters, synced, healthy, health, current };
+  };
   it('shows the worst, and never old knowledge alone as good', () => {
     expect(toneOfCell(cell(3, 3, 3))).toBe('good');
     expect(toneOfCell(cell(3, 3, 2))).toBe('bad');
@@ -102,6 +108,16 @@ describe('the matrix', () => {
     expect(toneOfCell(cell(3, 3, 3, 0))).toBe('unknown');
     expect(numberOfCell(cell(17, 17, 16))).toBe('1 of 17');
     expect(numberOfCell(cell(2, 2, 0))).toBe('2');
+    expect(numberOfCell(cell(3, 3, 3))).toBe('3');
+  });
+  it('tells what moves from what is broken', () => {
+    expect(toneOfCell(cell(5, 4, 2, 5, 'Progressing'))).toBe('warn');
+    expect(toneOfCell(cell(5, 5, 2, 5, 'Progressing'))).toBe('moving');
+    expect(numberOfCell(cell(5, 5, 2, 5, 'Progressing'))).toBe('3 of 5');
+    expect(toneOfCell(cell(5, 5, 2, 5, 'Missing'))).toBe('warn');
+    expect(toneOfCell(cell(5, 5, 2, 5, 'Suspended'))).toBe('good');
+    expect(toneOfCell(cell(5, 4, 2))).toBe('bad');
+    expect(sentenceOfCell(cell(5, 5, 2, 4, 'Progressing'))).toBe('5 clusters: 5 Synced; 2 Healthy, 3 Progressing; 1 as last told before they went offline');
   });
   it('has the clusters of no set last', () => {
     const version = (...sets: string[]) => ({ version: '1', revision: '', clusters: 1, sets: Object.fromEntries(sets.map((set) => [set, cell(1, 1, 1)])) });

@@ -29,6 +29,8 @@ pub mod label {
     pub const DECISION_GROUP_INDEX: &str = "cluster.open-cluster-management.io/decision-group-index";
     /// Prefix; the rest is the add-on's name.
     pub const FEATURE_ADDON_PREFIX: &str = "feature.open-cluster-management.io/addon-";
+    /// `"true"` on a cluster whose API server and workloads are simulated; its agent sets that when it joins.
+    pub const SIMULATED: &str = "muster.dev/simulated";
     /// Keeps a ClusterClaim on its cluster.
     pub const SPOKE_ONLY: &str = "open-cluster-management.io/spoke-only";
 }

@@ -95,7 +95,7 @@ pub struct ClusterRow {
     /// The cluster's own UID; empty until it has told.
     pub uid: String,
     pub labels: BTreeMap<String, String>,
-    /// The exclusive set it is in; empty for none.
+    /// The exclusive set it is in, or instead of the default set the first that selects it by its labels; empty for none.
     pub set: String,
     /// From the label `region` or `topology.kubernetes.io/region`, else its claim; empty for none.
     pub region: String,
@@ -141,6 +141,8 @@ pub struct ClusterRow {
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterDetail {
     pub row: ClusterRow,
+    /// All sets it is in, by name.
+    pub sets: Vec<String>,
     pub conditions: Vec<ConditionRow>,
     /// Cluster claims by name.
     pub claims: BTreeMap<String, String>,
@@ -182,7 +184,7 @@ pub struct StateAt {
 #[serde(rename_all = "camelCase", default)]
 pub struct AppRow {
     pub cluster: String,
-    /// The set of its cluster.
+    /// The set that its cluster is shown in.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub set: String,
     pub namespace: String,
@@ -294,12 +296,14 @@ pub struct MatrixVersion {
     pub sets: BTreeMap<String, MatrixCell>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MatrixCell {
     pub clusters: u64,
     pub synced: u64,
     pub healthy: u64,
+    /// Clusters by [`AppRow::health`]; `Unknown` where nothing was told of it.
+    pub health: BTreeMap<String, u64>,
     /// Clusters whose row is current.
     pub current: u64,
 }

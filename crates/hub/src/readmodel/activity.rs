@@ -1,24 +1,33 @@
-//! `GET /muster/v1/activity`: what happened, newest first.
+//! `GET /muster/v1/activity`: what happened, newest first. Facets count what was looked through for the page.
+
+use std::collections::BTreeMap;
 
 use api::hub::{ActivityRow, Page};
 use apimachinery::status::Status;
 use apiserver::Body;
 use http::Response;
 use jiff::Timestamp;
+use overview::activity::{KINDS, REASONS};
 use records::{HistoryQuery, Past};
 
 use super::index::ACTIVITY;
 use super::params::Params;
-use super::{Question, unreadable};
+use super::{Question, csv, unreadable};
 use crate::endpoints;
 
 /// Records looked through for one page; then the page ends, and goes on with the next.
 const SCANNED_MAX: usize = 20_000;
 const PIECE: usize = 1_000;
+/// Rows of a CSV, of 200 bytes: 20 MB. The records keep little more.
+const CSV_ROWS_MAX: usize = 100_000;
+/// What rows are counted by, and the words that are offered even where none has them.
+const FACETS: [(&str, &[&str]); 2] = [("kind", &KINDS), ("reason", &REASONS)];
 
 pub async fn list(asked: &Question<'_>) -> Result<Response<Body>, Status> {
-    let params = Params::parse(asked.query, &["cluster", "app", "kind", "reason", "since", "limit", "continue"])?;
-    let limit = params.limit()?;
+    let known = ["cluster", "app", "kind", "reason", "q", "since", "limit", "continue", "format"];
+    let params = Params::parse(asked.query, &known)?;
+    let is_csv = params.is_csv()?;
+    let (limit, scanned_max) = if is_csv { (CSV_ROWS_MAX, usize::MAX) } else { (params.limit()?, SCANNED_MAX) };
     let since = match params.one("since") {
         Some(text) => Some(
             text.parse::<Timestamp>()
@@ -30,15 +39,10 @@ pub async fn list(asked: &Question<'_>) -> Result<Response<Body>, Status> {
         0 => None,
         id => Some(id as u64),
     };
-    let is_wanted = |row: &ActivityRow| {
-        asked.viewer.sees(&row.cluster)
-            && params.admits("cluster", &row.cluster)
-            && params.admits("kind", &row.kind)
-            && params.admits("reason", &row.reason)
-            && params.all("app").is_none_or(|apps| row.kind == "Application" && apps.contains(&row.object))
-    };
+    let wanted = Wanted { asked, params: &params, text: params.whole("q").unwrap_or_default().to_lowercase() };
     let one_cluster = params.all("cluster").filter(|names| names.len() == 1).map(|names| names[0].clone());
     let mut items: Vec<ActivityRow> = Vec::new();
+    let mut counts = FACETS.map(|(_, words)| words.iter().map(|word| ((*word).to_owned(), 0)).collect::<BTreeMap<String, u64>>());
     let (mut scanned, mut next) = (0, None);
     'pages: loop {
         let query = HistoryQuery {
@@ -56,8 +60,8 @@ pub async fn list(asked: &Question<'_>) -> Result<Response<Body>, Status> {
             if since.is_some_and(|since| past.source.received_at < since) {
                 break 'pages;
             }
-            items.extend(row(past).filter(is_wanted));
-            if items.len() == limit || scanned == SCANNED_MAX {
+            items.extend(row(past).filter(|row| wanted.takes(row, &mut counts)));
+            if items.len() == limit || scanned == scanned_max {
                 next = Some(past.id.to_string());
                 break 'pages;
             }
@@ -66,8 +70,38 @@ pub async fn list(asked: &Question<'_>) -> Result<Response<Body>, Status> {
             break;
         }
     }
+    if is_csv {
+        return Ok(csv::activity(&items, next.is_some(), &params, asked));
+    }
+    let facets = FACETS.iter().zip(counts).map(|((facet, _), counts)| ((*facet).to_owned(), counts)).collect();
     let total = items.len() as u64;
-    Ok(endpoints::json(&Page { items, total, next, as_of: Some(asked.now()), ..Page::default() }))
+    Ok(endpoints::json(&Page { items, total, next, facets, as_of: Some(asked.now()), ..Page::default() }))
+}
+
+/// Which rows are asked for.
+struct Wanted<'a> {
+    asked: &'a Question<'a>,
+    params: &'a Params,
+    text: String,
+}
+
+impl Wanted<'_> {
+    /// Whether a row is; counts it by each facet without that facet's own filter, so that other values stay in sight.
+    fn takes(&self, row: &ActivityRow, counts: &mut [BTreeMap<String, u64>; FACETS.len()]) -> bool {
+        let is_admitted = self.asked.viewer.sees(&row.cluster)
+            && self.params.admits("cluster", &row.cluster)
+            && self.params.all("app").is_none_or(|apps| row.kind == "Application" && apps.contains(&row.object))
+            && (self.text.is_empty()
+                || [&row.cluster, &row.object, &row.message].iter().any(|said| said.to_lowercase().contains(&self.text)));
+        let values = [&row.kind, &row.reason];
+        let admitted: [bool; FACETS.len()] = std::array::from_fn(|at| self.params.admits(FACETS[at].0, values[at]));
+        for at in 0..FACETS.len() {
+            if is_admitted && (0..FACETS.len()).all(|other| other == at || admitted[other]) {
+                *counts[at].entry(values[at].clone()).or_default() += 1;
+            }
+        }
+        is_admitted && admitted.iter().all(|is| *is)
+    }
 }
 
 /// Returns what was written down.

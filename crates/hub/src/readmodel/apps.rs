@@ -14,7 +14,7 @@ use super::{Question, csv, filter, problems, unreadable};
 use crate::endpoints;
 
 /// What rows are counted and filtered by.
-const FACETS: [&str; 8] = ["namespace", "name", "set", "sync", "health", "version", "engine", "operation"];
+const FACETS: [&str; 8] = ["namespace", "name", filter::SET, "sync", "health", "version", "engine", "operation"];
 /// Filters without a count.
 const FILTERS: [&str; 7] = ["repo", "revision", "project", "cluster", "q", "search", "region"];
 const SORTS: [&str; 6] = ["name", "cluster", "sync", "health", "version", "set"];
@@ -75,6 +75,7 @@ type Facets = BTreeMap<String, BTreeMap<String, u64>>;
 fn find<'i>(asked: &Question<'_>, inner: &'i Inner, params: &Params, is_meant: impl Fn(&App) -> bool) -> (Found<'i>, Facets, u64) {
     let text = params.whole("q").or_else(|| params.whole("search")).unwrap_or_default().to_lowercase();
     let mut counts: [BTreeMap<&str, u64>; FACETS.len()] = Default::default();
+    let mut sets = filter::SetCounts::default();
     let (mut found, mut hidden) = (Vec::new(), 0);
     for (name, entry) in inner.clusters() {
         if !asked.viewer.sees(name) {
@@ -95,11 +96,16 @@ fn find<'i>(asked: &Question<'_>, inner: &'i Inner, params: &Params, is_meant: i
                 continue;
             }
             let values = FACETS.map(|facet| facet_of(entry, app, facet));
-            let admitted: [bool; FACETS.len()] = std::array::from_fn(|at| params.admits(FACETS[at], values[at]));
+            let admitted: [bool; FACETS.len()] = std::array::from_fn(|at| filter::admits(params, entry, FACETS[at], values[at]));
             let refusals = admitted.iter().filter(|is| !**is).count();
             for at in 0..FACETS.len() {
                 // Without its own filter, so that its other values stay in sight.
-                if refusals == usize::from(!admitted[at]) && (counts[at].len() < VALUES_MAX || counts[at].contains_key(values[at])) {
+                if refusals != usize::from(!admitted[at]) {
+                    continue;
+                }
+                if FACETS[at] == filter::SET {
+                    sets.add(entry);
+                } else if counts[at].len() < VALUES_MAX || counts[at].contains_key(values[at]) {
                     *counts[at].entry(values[at]).or_default() += 1;
                 }
             }
@@ -109,7 +115,8 @@ fn find<'i>(asked: &Question<'_>, inner: &'i Inner, params: &Params, is_meant: i
         }
     }
     let own = |counts: BTreeMap<&str, u64>| counts.into_iter().map(|(value, n)| (value.to_owned(), n)).collect();
-    let facets = FACETS.iter().zip(counts).map(|(facet, counts)| ((*facet).to_owned(), own(counts))).collect();
+    let mut facets: Facets = FACETS.iter().zip(counts).map(|(facet, counts)| ((*facet).to_owned(), own(counts))).collect();
+    facets.insert(filter::SET.to_owned(), sets.into_counts());
     (found, facets, hidden)
 }
 

@@ -64,6 +64,7 @@ pub async fn detail(asked: &Question<'_>, name: &str) -> Result<Response<Body>, 
         problems.retain(|problem| ids.contains(&problem.id));
         let mut detail = entry.cluster.as_deref().map(of_object).unwrap_or_default();
         (detail.row, detail.apps, detail.problems) = (row, apps, problems);
+        detail.sets.clone_from(&entry.sets);
         Some(detail)
     });
     let mut detail = found.await.ok_or_else(not_found)?;

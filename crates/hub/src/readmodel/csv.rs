@@ -1,6 +1,6 @@
 //! Whole results as CSV (RFC 4180), with lines that say what they are.
 
-use api::hub::{AppRow, ClusterRow};
+use api::hub::{ActivityRow, AppRow, ClusterRow};
 use apiserver::Body;
 use http::Response;
 use jiff::Timestamp;
@@ -64,6 +64,23 @@ pub fn apps(rows: &[AppRow], params: &Params, asked: &Question<'_>) -> Response<
         ]
     };
     write("applications", header, rows.iter().map(line), params, asked)
+}
+
+pub fn activity(rows: &[ActivityRow], is_cut: bool, params: &Params, asked: &Question<'_>) -> Response<Body> {
+    let header = "at,receivedAt,cluster,kind,reason,object,message";
+    let header = if is_cut { format!("# cut: older events are not in it; narrow the filter\r\n{header}") } else { header.to_owned() };
+    let line = |row: &ActivityRow| {
+        [
+            row.at.to_string(),
+            row.received_at.to_string(),
+            row.cluster.clone(),
+            row.kind.clone(),
+            row.reason.clone(),
+            row.object.clone(),
+            row.message.clone(),
+        ]
+    };
+    write("activity", &header, rows.iter().map(line), params, asked)
 }
 
 fn write<const N: usize>(

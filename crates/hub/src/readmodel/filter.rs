@@ -1,6 +1,6 @@
 //! Which clusters a question is about, how many of them are how, and in which order they come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::hub::ClusterRow;
 use apimachinery::selector::LabelSelector;
@@ -15,7 +15,9 @@ use crate::availability::Sightings;
 /// Parameters that say which clusters.
 pub const KNOWN: [&str; 10] = ["cluster", "q", "search", "labelSelector", "status", "set", "region", "version", "available", "problem"];
 /// What rows are counted by: name, and the parameter that filters by it.
-const FACETS: [&str; 4] = ["status", "set", "region", "version"];
+const FACETS: [&str; 4] = ["status", SET, "region", "version"];
+/// The facet of which a row has several values.
+pub const SET: &str = "set";
 pub const SORTS: [&str; 8] = ["name", "lastSeen", "state", "set", "region", "version", "apps", "problems"];
 
 /// The clusters of a question, as parameters say.
@@ -59,6 +61,7 @@ impl<'a> Filter<'a> {
         let mut found =
             Found { clusters: Vec::new(), facets: FACETS.iter().map(|f| ((*f).to_owned(), BTreeMap::new())).collect(), hidden: 0 };
         let mut counts: [BTreeMap<&str, u64>; FACETS.len()] = Default::default();
+        let mut sets = SetCounts::default();
         for (name, entry) in inner.clusters() {
             if !asked.viewer.sees(name) {
                 found.hidden += 1;
@@ -68,21 +71,57 @@ impl<'a> Filter<'a> {
                 continue;
             }
             let values = FACETS.map(|facet| facet_of(&entry.row, facet));
-            let admitted: [bool; FACETS.len()] = std::array::from_fn(|at| self.params.admits(FACETS[at], values[at]));
+            let admitted: [bool; FACETS.len()] = std::array::from_fn(|at| admits(self.params, entry, FACETS[at], values[at]));
             for at in 0..FACETS.len() {
                 // Without its own filter, so that its other values stay in sight.
                 if (0..FACETS.len()).all(|other| other == at || admitted[other]) {
-                    *counts[at].entry(values[at]).or_default() += 1;
+                    match FACETS[at] {
+                        SET => sets.add(entry),
+                        _ => *counts[at].entry(values[at]).or_default() += 1,
+                    }
                 }
             }
             if admitted.iter().all(|is| *is) {
                 found.clusters.push((name, entry));
             }
         }
-        for (facet, counts) in FACETS.iter().zip(counts) {
+        for (facet, counts) in FACETS.iter().zip(counts).filter(|(facet, _)| **facet != SET) {
             found.facets.insert((*facet).to_owned(), counts.into_iter().map(|(value, n)| (value.to_owned(), n)).collect());
         }
+        found.facets.insert(SET.to_owned(), sets.into_counts());
         found
+    }
+}
+
+/// Whether a value of a facet is among those asked for. A cluster is found by each of its sets, not by the shown one alone.
+pub fn admits(params: &Params, entry: &Entry, facet: &str, value: &str) -> bool {
+    match facet {
+        SET => params.admits(SET, value) || entry.sets.iter().any(|set| params.admits(SET, set)),
+        _ => params.admits(facet, value),
+    }
+}
+
+/// How many rows are in each set: a row counts in all of its sets, as it is found by all.
+#[derive(Default)]
+pub struct SetCounts<'a> {
+    counts: BTreeMap<&'a str, u64>,
+    shown: BTreeSet<&'a str>,
+}
+
+impl<'a> SetCounts<'a> {
+    pub fn add(&mut self, entry: &'a Entry) {
+        let shown = entry.row.set.as_str();
+        self.shown.insert(shown);
+        let all = entry.sets.iter().map(String::as_str);
+        for set in all.chain(shown.is_empty().then_some(shown)) {
+            *self.counts.entry(set).or_default() += 1;
+        }
+    }
+
+    /// Leaves out the built-in sets where no row is shown in them: they would say nothing.
+    pub fn into_counts(self) -> BTreeMap<String, u64> {
+        let tells = |set: &str| !overview::sets::BUILT_IN.contains(&set) || self.shown.contains(set);
+        self.counts.iter().filter(|(set, _)| tells(set)).map(|(set, count)| ((*set).to_owned(), *count)).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use apimachinery::status::Status;
+use apiserver::request::percent_decode;
 
 use super::{PAGE_DEFAULT, PAGE_MAX};
 
@@ -21,7 +22,7 @@ impl Params {
             if !known.contains(&name) {
                 return Err(Status::bad_request(format!("query parameter {name:?} is not one of {}", known.join(", "))));
             }
-            let value = decode(value);
+            let value = percent_decode(value);
             let parts = value.split(',').filter(|v| !v.is_empty()).map(str::to_owned);
             params.named.entry(name.to_owned()).or_default().extend(parts);
         }
@@ -81,26 +82,6 @@ impl Params {
         let shown = self.named.iter().filter(|(name, _)| !matches!(name.as_str(), "format" | "limit" | "continue"));
         shown.map(|(name, values)| format!("{name}={}", values.join(","))).collect::<Vec<_>>().join(" ")
     }
-}
-
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
-        match (byte, hex) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 3;
-                continue;
-            }
-            (b'+', _) => out.push(b' '),
-            (other, _) => out.push(other),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     if let Some(git) = &git {
         git.start(&context, kept.records.clone());
     }
-    let index = crate::readmodel::Index::new(context.caches.clusters.clone(), kept.records.clone());
+    let index = crate::readmodel::Index::new(context.caches.clusters.clone(), context.caches.sets.clone(), kept.records.clone());
     index.start(&context, &info.uid);
     let shared = Shared {
         ctx: context.clone(),

@@ -1,7 +1,7 @@
 //! What people are shown, over the hub's endpoints.
 
-use api::cluster::ManagedCluster;
-use api::hub::{ActivityRow, AppDetail, AppTree, ClusterDetail, ClusterRow, Fleet, MatrixApp, Page, Problem, State, path};
+use api::cluster::{ManagedCluster, ManagedClusterSet};
+use api::hub::{ActivityRow, AppDetail, AppRow, AppTree, ClusterDetail, ClusterRow, Fleet, MatrixApp, Page, Problem, State, path};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -166,6 +166,15 @@ async fn a_fleet_is_shown_by_state_cause_version_and_time() {
     assert_eq!((ribbon.workloads[0].pod_reason.as_str(), ribbon.conditions.is_empty()), ("ImagePullBackOff", false));
     let activity: Page<ActivityRow> = read(&admin, "/muster/v1/activity?cluster=a&kind=ManagedCluster").await;
     assert_eq!(activity.items[0].reason, "Degraded", "{activity:#?}");
+    let kinds = &activity.facets["kind"];
+    assert!(kinds["ManagedCluster"] == activity.total && kinds["Application"] > 0, "its other values stay in sight: {kinds:?}");
+    let found: Page<ActivityRow> = read(&admin, "/muster/v1/activity?q=EDGE/we").await;
+    assert!(found.total >= 3 && found.items.iter().all(|row| row.object == "edge/web"), "{found:#?}");
+    assert_eq!((found.facets["kind"]["ManagedCluster"], found.facets["reason"]["SyncFailed"]), (0, 0), "offered all the same");
+    let (status, body) = get(&admin, "/muster/v1/activity?q=edge/web&limit=1&format=csv").await;
+    let csv = String::from_utf8(body.to_vec()).unwrap();
+    let head = format!("# muster activity: {} rows\r\n# filter: q=edge/web\r\n# at: ", found.total);
+    assert!(status == 200 && csv.starts_with(&head) && csv.contains(",Application,Synced,edge/web,at 0123456\r\n"), "{csv}");
     hub.stop().await;
 }
 
@@ -270,6 +279,62 @@ async fn what_no_longer_matches_the_question_goes_out_of_sight() {
     stream.text.clear();
     tell(&hub, "a", 3, &[app("Synced", "Healthy")]).await;
     stream.until("[[\"a\",\"east\"").await;
+    hub.stop().await;
+}
+
+/// Sets that select by labels are sets too: the matrix has a column for each, and a set that comes, changes or goes shows.
+#[tokio::test]
+async fn a_cluster_is_shown_in_the_set_that_selects_it() {
+    let hub = hub().await;
+    for (name, set) in [("a", "default"), ("b", "default"), ("c", "own")] {
+        make(&hub, name, set, "True").await;
+        tell(&hub, name, 1, &[app("Synced", "Healthy"), workload(false)]).await;
+    }
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    let shown = async |expect: [&str; 3]| {
+        eventually(|| async {
+            let page: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
+            let sets: Vec<&str> = page.items.iter().map(|row| row.set.as_str()).collect();
+            if sets == expect { Ok(()) } else { Err(format!("{sets:?}")) }
+        })
+        .await;
+    };
+    shown(["default", "default", "own"]).await;
+    let mut stream = events(&admin, path::CHANGES).await;
+    stream.until("[\"a\",\"default\"").await;
+
+    let sets: Api<ManagedClusterSet> = Api::all(hub.client.clone());
+    let object = |region: &str| {
+        json!({
+            "apiVersion": "cluster.open-cluster-management.io/v1beta2", "kind": "ManagedClusterSet", "metadata": {"name": "stores"},
+            "spec": {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {"matchLabels": {"region": region}}}},
+        })
+    };
+    sets.create(&PostParams::default(), &serde_json::from_value(object("us-east")).unwrap()).await.unwrap();
+    shown(["stores", "stores", "own"]).await;
+    stream.until("[\"a\",\"stores\"").await;
+
+    // It is found by each of its sets; built-in ones are no facet where they say nothing.
+    for (set, expect) in [("stores", "abc"), ("default", "ab"), ("own", "c"), ("stores,own", "abc"), ("none", "")] {
+        let page: Page<ClusterRow> = read(&admin, &format!("/muster/v1/clusters?set={set}")).await;
+        assert_eq!(page.items.iter().map(|row| row.name.as_str()).collect::<String>(), expect, "{set}");
+        let facet: Vec<(&str, u64)> = page.facets["set"].iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        assert_eq!(facet, [("own", 1), ("stores", 3)]);
+        let apps: Page<AppRow> = read(&admin, &format!("/muster/v1/apps?set={set}")).await;
+        assert_eq!((apps.items.len(), &apps.facets["set"]), (expect.len(), &page.facets["set"]), "{set}");
+    }
+    let matrix: Vec<MatrixApp> = read(&admin, path::APPS_MATRIX).await;
+    let columns: Vec<(&str, u64)> = matrix[0].versions[0].sets.iter().map(|(set, cell)| (set.as_str(), cell.clusters)).collect();
+    assert_eq!(columns, [("own", 1), ("stores", 2)]);
+    let detail: ClusterDetail = read(&admin, &path::cluster("a")).await;
+    assert_eq!((detail.row.set.as_str(), detail.sets.join(" ").as_str()), ("stores", "default global stores"));
+
+    sets.patch("stores", &PatchParams::default(), &Patch::Merge(object("us-west"))).await.unwrap();
+    shown(["default", "default", "own"]).await;
+    sets.patch("stores", &PatchParams::default(), &Patch::Merge(object("us-east"))).await.unwrap();
+    shown(["stores", "stores", "own"]).await;
+    sets.delete("stores", &Default::default()).await.unwrap();
+    shown(["default", "default", "own"]).await;
     hub.stop().await;
 }
 

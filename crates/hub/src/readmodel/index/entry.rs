@@ -15,13 +15,12 @@ use overview::{Judged, Link, Seen, Symptom, Trouble, symptoms, versions};
 use records::Row;
 
 use super::images::Images;
+use super::sets::labelled;
 use crate::approval::recorded_uid;
 
 /// Labels that name a region, first one first; then the claim.
 const REGION_LABELS: [&str; 2] = ["region", "topology.kubernetes.io/region"];
 const REGION_CLAIM: &str = "region.open-cluster-management.io";
-/// Label or claim of a cluster that is not real.
-const SIMULATED: &str = "simulated.muster.dev";
 /// Of one cluster; what it tells beyond is not shown. An agent keeps to less.
 const APPS_MAX: usize = 2_000;
 const WORKLOADS_MAX: usize = 10_000;
@@ -31,6 +30,8 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 #[derive(Default)]
 pub struct Entry {
     pub cluster: Option<Arc<ManagedCluster>>,
+    /// All that it is in, by name.
+    pub sets: Vec<String>,
     pub apps: BTreeMap<String, App>,
     workloads: BTreeMap<String, Known>,
     info: Option<(String, ClusterInfo)>,
@@ -176,6 +177,7 @@ impl Entry {
         }
         self.sum_images(images);
         let mut row = facts(name, &cluster);
+        row.set = overview::sets::shown(labelled(&cluster), &self.sets).to_owned();
         let link = link(&cluster);
         let info = self.info.as_ref().map(|(_, info)| info.clone()).unwrap_or_default();
         let troubles: Vec<&Trouble> = self.workloads.values().filter_map(|known| known.trouble.as_deref()).collect();
@@ -293,9 +295,8 @@ fn facts(name: &str, cluster: &ManagedCluster) -> ClusterRow {
     ClusterRow {
         name: name.to_owned(),
         uid: recorded_uid(cluster).unwrap_or_default().to_owned(),
-        set: labels.get(label::CLUSTER_SET).cloned().unwrap_or_default(),
         region: of_labels.cloned().unwrap_or_else(|| claim(REGION_CLAIM)),
-        is_simulated: labels.get(SIMULATED).map(String::as_str).or(cluster.claim(SIMULATED)) == Some("true"),
+        is_simulated: labels.get(label::SIMULATED).is_some_and(|value| value == "true"),
         is_accepted: cluster.spec.hub_accepts_client,
         available: if claimed.is_some() { "Unknown".to_owned() } else { available.map(|c| c.status.clone()).unwrap_or_default() },
         available_since: available.map(|c| c.last_transition_time.0),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::cluster::ManagedClusterSet;
 use api::hub::State;
 use jiff::Timestamp;
 use records::{Frame, Intake, Query, Records, Report};
@@ -33,6 +34,14 @@ impl Index {
     pub fn start(&self, ctx: &Arc<Context>, hub_uid: &str) {
         let marked = self.clone();
         ctx.caches.clusters.observe(move |change| marked.mark(&change.key.name));
+        let marked = self.clone();
+        ctx.caches.sets.observe(move |change| {
+            let selector = |set: &Option<Arc<ManagedClusterSet>>| set.as_ref().map(|set| set.spec.cluster_selector.clone());
+            // A set tells in its status how many it has; that selects nobody.
+            if selector(&change.old) != selector(&change.new) {
+                marked.mark_sets();
+            }
+        });
         let started = ctx.now();
         let writer = Writer { records: self.0.records.clone(), hub_uid: hub_uid.to_owned(), incarnation: started.to_string(), sequence: 0 };
         let feed =

@@ -1,6 +1,6 @@
 //! What the hub knows of every cluster, in memory and ready to be asked.
 //!
-//! [`feed`] keeps it: ManagedClusters come from their cache, what spokes tell from the records, each change once. A
+//! [`feed`] keeps it: ManagedClusters and their sets come from caches, what spokes tell from the records, each change once. A
 //! question looks at rows that are there, so its cost does not grow with what is recorded. What is shown of a cluster
 //! is decided by the crate `overview` whenever something of it changed. A few KB per cluster: workloads are kept as
 //! their images and their trouble, images shared between clusters.
@@ -8,12 +8,13 @@
 mod entry;
 mod feed;
 mod images;
+mod sets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::cluster::ManagedCluster;
+use api::cluster::{ManagedCluster, ManagedClusterSet};
 use api::hub::{ActivityRow, State};
 use api::report::Kind;
 use controller::{Cache, Key};
@@ -26,6 +27,7 @@ pub use entry::image_rows;
 pub use entry::{App, Entry};
 pub use feed::{ACTIVITY, HUB_KINDS, STATE, WrittenState};
 use images::Images;
+use sets::Selecting;
 
 /// Kinds of report that it keeps.
 const KINDS: [Kind; 3] = [Kind::ClusterInfo, Kind::Application, Kind::Workload];
@@ -40,15 +42,24 @@ pub struct Index(Arc<Shared>);
 
 struct Shared {
     clusters: Cache<ManagedCluster>,
+    sets: Cache<ManagedClusterSet>,
     inner: RwLock<Inner>,
-    /// Clusters whose object changed since they were looked at.
-    dirty: Mutex<BTreeSet<String>>,
+    dirty: Mutex<Dirty>,
     woken: Notify,
     /// Of [`Inner::version`].
     changed: watch::Sender<u64>,
     /// Up to which version of the records it is.
     read_up_to: watch::Sender<u64>,
     records: Arc<dyn records::Records>,
+}
+
+/// What changed since it was looked at.
+#[derive(Default)]
+struct Dirty {
+    /// Clusters whose object changed.
+    clusters: BTreeSet<String>,
+    /// Whether a set selects other clusters than before, or is new, or gone.
+    has_sets: bool,
 }
 
 #[derive(Default)]
@@ -74,9 +85,10 @@ pub enum Happened {
 }
 
 impl Index {
-    pub fn new(clusters: Cache<ManagedCluster>, records: Arc<dyn records::Records>) -> Self {
+    pub fn new(clusters: Cache<ManagedCluster>, sets: Cache<ManagedClusterSet>, records: Arc<dyn records::Records>) -> Self {
         Self(Arc::new(Shared {
             clusters,
+            sets,
             inner: RwLock::default(),
             dirty: Mutex::default(),
             woken: Notify::new(),
@@ -108,20 +120,31 @@ impl Index {
 
     /// Notes that a ManagedCluster changed.
     fn mark(&self, name: &str) {
-        self.0.dirty.lock().insert(name.to_owned());
+        self.0.dirty.lock().clusters.insert(name.to_owned());
         self.0.woken.notify_one();
     }
 
-    /// Looks at the ManagedClusters that changed.
+    /// Notes that a set selects other clusters than before.
+    fn mark_sets(&self) {
+        self.0.dirty.lock().has_sets = true;
+        self.0.woken.notify_one();
+    }
+
+    /// Looks at the ManagedClusters that changed, and where sets did, at which clusters those select.
     fn settle(&self, now: Timestamp) {
         let dirty = std::mem::take(&mut *self.0.dirty.lock());
-        if dirty.is_empty() {
+        if dirty.clusters.is_empty() && !dirty.has_sets {
             return;
         }
+        let sets = self.0.sets.list();
+        let selecting = Selecting::of(&sets);
         let mut inner = self.0.inner.write();
-        for name in dirty {
+        for name in dirty.clusters {
             let cluster = self.0.clusters.get(&Key::cluster_scoped(&name));
-            inner.set_cluster(&name, cluster, now);
+            inner.set_cluster(&name, cluster, &selecting, now);
+        }
+        if dirty.has_sets {
+            inner.select(&selecting, now);
         }
         self.publish(inner.version);
     }
@@ -141,10 +164,11 @@ impl Inner {
         self.entries.get(name).filter(|entry| entry.cluster.is_some())
     }
 
-    fn set_cluster(&mut self, name: &str, cluster: Option<Arc<ManagedCluster>>, now: Timestamp) {
+    fn set_cluster(&mut self, name: &str, cluster: Option<Arc<ManagedCluster>>, selecting: &Selecting<'_>, now: Timestamp) {
         let is_there = cluster.is_some();
         let entry = self.entries.entry(name.to_owned()).or_default();
         let was_there = entry.cluster.is_some();
+        entry.sets = cluster.as_deref().map(|cluster| selecting.sets_of(cluster)).unwrap_or_default();
         entry.cluster = cluster;
         if is_there {
             self.refresh(name, now);
@@ -158,6 +182,22 @@ impl Inner {
             if self.written.remove(name).is_some() {
                 self.tell(Happened::State(name.to_owned(), None, now));
             }
+        }
+    }
+
+    /// Judges anew in which sets clusters are.
+    fn select(&mut self, selecting: &Selecting<'_>, now: Timestamp) {
+        let mut changed = Vec::new();
+        for (name, entry) in &mut self.entries {
+            let Some(cluster) = entry.cluster.as_deref() else { continue };
+            let sets = selecting.sets_of(cluster);
+            if entry.sets != sets {
+                entry.sets = sets;
+                changed.push(name.clone());
+            }
+        }
+        for name in changed {
+            self.refresh(&name, now);
         }
     }
 
