@@ -14,6 +14,7 @@ mod error;
 mod events;
 pub mod gitserver;
 pub mod identity;
+mod lagging;
 mod notices;
 mod placement;
 mod readmodel;

@@ -152,6 +152,9 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     }
     let index = crate::readmodel::Index::new(context.caches.clusters.clone(), kept.records.clone());
     index.start(&context, &info.uid);
+    if let Some(git) = &git {
+        context.runtime.spawn("lagging", crate::lagging::run(index.clone(), git.clone()));
+    }
     let shared = Shared {
         ctx: context.clone(),
         hub: info.clone(),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use api::hub::{Problem, path};
+use api::hub::{Problem, Severity, path};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub struct Problems {
     /// Only those of this cluster set.
     #[arg(short, long)]
     set: Option<String>,
-    /// Exit with 1 if there is any.
+    /// Exit with 1 if there is any that is more than information.
     #[arg(long)]
     check: bool,
 }
@@ -37,7 +37,8 @@ impl Problems {
         } else {
             show(&self.output, &problems)?;
         }
-        Ok(ExitCode::from(if self.check && !problems.is_empty() { crate::code::NO } else { crate::code::OK }))
+        let is_troubled = problems.iter().any(|problem| problem.severity != Severity::Info);
+        Ok(ExitCode::from(if self.check && is_troubled { crate::code::NO } else { crate::code::OK }))
     }
 }
 
