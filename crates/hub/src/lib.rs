@@ -9,6 +9,7 @@ mod availability;
 mod cleanup;
 mod clustersets;
 mod context;
+mod departed;
 mod endpoints;
 mod error;
 mod events;
