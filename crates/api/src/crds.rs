@@ -40,8 +40,12 @@ pub fn spoke_crds() -> Arc<Vec<CustomResourceDefinition>> {
     if let Some(crds) = held.upgrade() {
         return crds;
     }
-    let crds =
-        Arc::new(vec![spec_may_be_absent(cluster::ClusterClaim::crd()), plain(work::AppliedManifestWork::crd()), application_crd(), project_crd()]);
+    let crds = Arc::new(vec![
+        spec_may_be_absent(cluster::ClusterClaim::crd()),
+        plain(work::AppliedManifestWork::crd()),
+        application_crd(),
+        project_crd(),
+    ]);
     *held = Arc::downgrade(&crds);
     crds
 }

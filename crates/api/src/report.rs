@@ -288,6 +288,13 @@ pub struct Resource {
 /// More objects of one Application are counted, not told.
 pub const RESOURCES_MAX: usize = 500;
 
+/// Of an annotation that should hold a duration.
+pub const SYNC_DEADLINE_CHARS_MAX: usize = 64;
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -309,6 +316,12 @@ pub struct Application {
     pub path: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target_revision: String,
+    /// Whether nobody but a person syncs it: `spec.syncPolicy.automated` is missing or off.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_manual: bool,
+    /// As its annotation `muster.dev/sync-deadline` has it, cut after [`SYNC_DEADLINE_CHARS_MAX`]; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub sync_deadline: String,
     /// The commit that `sync` was compared with.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub revision: String,

@@ -3,12 +3,14 @@
 //! [`Mirrors`] holds one [`Mirror`] per repository: a shallow bare clone with only the branches and tags
 //! somebody asked for. A mirror resolves a revision to a [`CommitId`] and turns the files below a path at
 //! a commit into a [`Pack`]: immutable bytes, the same wherever they are made. Many askers cost one fetch.
+//! How far one commit is behind another ([`Distance`]) needs history, which is fetched when somebody asks.
 //!
 //! It reads objects straight from the database (no work tree), never runs hooks, filters or credential helpers,
 //! and does not interpret files. Writing to repositories is left to `git` itself ([`serve`]).
 
 mod cache;
 mod error;
+mod history;
 mod http;
 mod mirror;
 mod mirrors;
@@ -19,6 +21,7 @@ mod tree;
 
 pub use cache::PackCache;
 pub use error::Error;
+pub use history::Distance;
 pub use mirror::Mirror;
 pub use mirrors::{Mirrors, Options};
 pub use pack::{Entry, Limits, Pack};

@@ -16,10 +16,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tunnel::HttpService;
 
+use crate::history::{self, Walk};
 use crate::http::{Link, server_of};
 use crate::remote::{self, Remote};
 use crate::tree::{self, Place};
-use crate::{CommitId, Error, Limits, Logins, Options, Pack, PackCache, References};
+use crate::{CommitId, Distance, Error, Limits, Logins, Options, Pack, PackCache, References};
 
 /// Longest wait for the server in one conversation.
 const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(330);
@@ -148,6 +149,32 @@ impl Mirror {
             Ok(bytes)
         })
         .await
+    }
+
+    /// Returns what `to` has and `from` has not; fetches the history that it needs.
+    pub async fn distance(&self, from: &CommitId, to: &CommitId) -> Result<Distance, Error> {
+        self.ensure(from).await?;
+        self.ensure(to).await?;
+        let mut asked: BTreeSet<CommitId> = BTreeSet::new();
+        loop {
+            let (this, from, to, ends) = (self.clone(), from.clone(), to.clone(), asked.clone());
+            let walked = self.blocking(move || {
+                let repository = remote::open(&this.0.url, &this.0.dir)?;
+                let is_full = ends.len() >= history::PIECES_MAX;
+                Ok(history::between(&repository, &from, &to, &|commit| is_full || ends.contains(commit)))
+            });
+            let lacked = match walked.await? {
+                Walk::Done(distance) => return Ok(distance),
+                Walk::Lacks(commit) => commit,
+            };
+            let _conversing = self.0.conversing.lock().await;
+            let commit = lacked.clone();
+            match self.remotely(move |remote| remote.fetch_history(&commit, history::DEPTH)).await {
+                // The server has it no more: a history that is cut off there as well.
+                Ok(()) | Err(Error::Commit { .. }) => asked.insert(lacked),
+                Err(error) => return Err(error),
+            };
+        }
     }
 
     /// Makes sure the mirror has a commit.

@@ -1,7 +1,7 @@
 //! One conversation with a Git server: which commits the wanted revisions are at, and a fetch of those we lack.
 //!
 //! Blocking, as gix is. Only the wanted branches and tags are fetched, one commit deep: a plain clone of all
-//! branches costs ten times as much.
+//! branches costs ten times as much. History is fetched where it is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -65,7 +65,7 @@ impl Remote<'_> {
         let specs: Vec<String> = revisions.iter().flat_map(|revision| refspecs(revision)).collect();
         let repository = open(self.url, self.dir)?;
         let tips =
-            self.fetch(&repository, &specs, |refs| revisions.iter().map(|revision| (revision.clone(), tip(refs, revision))).collect())?;
+            self.fetch(&repository, &specs, 1, |refs| revisions.iter().map(|revision| (revision.clone(), tip(refs, revision))).collect())?;
         if tips.values().all(Option::is_none) && self.is_empty(&repository)? {
             return Err(Error::Empty { repo: self.url.to_owned() });
         }
@@ -75,7 +75,7 @@ impl Remote<'_> {
     /// Returns whether the repository has no commit: nothing is where HEAD points. The server lists only what is asked for.
     fn is_empty(&self, repository: &gix::Repository) -> Result<bool, Error> {
         let mut is_empty = false;
-        self.fetch(repository, &refspecs("HEAD"), |refs| {
+        self.fetch(repository, &refspecs("HEAD"), 1, |refs| {
             is_empty = tip(refs, "HEAD").is_none();
             BTreeMap::new()
         })?;
@@ -84,10 +84,15 @@ impl Remote<'_> {
 
     /// Fetches one commit by its id.
     pub fn fetch_commit(&self, commit: &CommitId) -> Result<(), Error> {
+        self.fetch_history(commit, 1)
+    }
+
+    /// Fetches one commit by its id, and those before it, so many in a row.
+    pub fn fetch_history(&self, commit: &CommitId, depth: u32) -> Result<(), Error> {
         let repository = open(self.url, self.dir)?;
         let spec = format!("+{commit}:refs/muster/commits/{commit}");
         let wanted = |_: &[Ref]| BTreeMap::from([(commit.to_string(), Some(commit.clone()))]);
-        match self.fetch(&repository, &[spec], wanted) {
+        match self.fetch(&repository, &[spec], depth, wanted) {
             Ok(_) => Ok(()),
             Err(Error::Unreachable { repo, cause }) if cause.contains("not our ref") || cause.contains("advertised") => {
                 Err(Error::Commit { repo, commit: commit.clone(), cause })
@@ -97,7 +102,13 @@ impl Remote<'_> {
     }
 
     /// Lists refs, lets `wanted` pick commits, and receives those the mirror lacks.
-    fn fetch<F>(&self, repository: &gix::Repository, specs: &[String], wanted: F) -> Result<BTreeMap<String, Option<CommitId>>, Error>
+    fn fetch<F>(
+        &self,
+        repository: &gix::Repository,
+        specs: &[String],
+        depth: u32,
+        wanted: F,
+    ) -> Result<BTreeMap<String, Option<CommitId>>, Error>
     where
         F: FnOnce(&[Ref]) -> BTreeMap<String, Option<CommitId>>,
     {
@@ -120,7 +131,7 @@ impl Remote<'_> {
         let tips = wanted(&prepared.ref_map().remote_refs);
         let lacking = tips.values().flatten().any(|commit| !has_commit(repository, commit));
         if lacking {
-            let depth = fetch::Shallow::DepthAtRemote(NonZeroU32::MIN);
+            let depth = fetch::Shallow::DepthAtRemote(NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN));
             prepared.with_shallow(depth).receive(gix::progress::Discard, &self.interrupt).map_err(failed)?;
             let fresh = open(self.url, self.dir)?;
             if let Some(missing) = tips.values().flatten().find(|commit| !has_commit(&fresh, commit)) {

@@ -1,20 +1,24 @@
 //! What people are shown of a fleet.
 //!
 //! Each decision is a pure function of what clusters told: [`state::of`] says how one cluster is, [`symptoms::of`] what
-//! is wrong with it, [`problems::group`] which causes stand behind the symptoms of all, [`versions::matrix`] which
+//! is wrong with it ([`gap`]: which Applications are behind their branch), [`problems::group`] which causes stand behind the symptoms of all, [`versions::matrix`] which
 //! version runs where, [`activity`] what is worth telling of a change. Nothing here is hidden because it is odd: what
 //! no rule knows is shown in the words it came with.
 
 pub mod activity;
+pub mod gap;
 pub mod problems;
 pub mod sets;
 pub mod state;
 pub mod symptoms;
 pub mod versions;
 
+use std::collections::BTreeMap;
+
 use api::report::Application;
 use jiff::Timestamp;
 
+pub use gap::{Lag, Span};
 pub use problems::group;
 pub use symptoms::{Symptom, Trouble};
 
@@ -25,6 +29,8 @@ pub struct Seen<'a> {
     pub region: &'a str,
     pub link: &'a Link,
     pub apps: &'a [&'a Application],
+    /// How far Applications are behind, where that was counted, by `namespace/name`.
+    pub lags: &'a BTreeMap<String, Lag>,
     pub troubles: &'a [&'a Trouble],
     pub nodes: u32,
     pub nodes_ready: u32,

@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use api::hub::{Problem, SAMPLE_MAX};
 use jiff::Timestamp;
 
+use crate::gap;
 use crate::symptoms::{Cause, Symptom};
 
 /// Returns the problems behind symptoms, worst and most widespread first. Clusters come in order of their names.
 pub fn group<'a>(symptoms: impl IntoIterator<Item = (&'a str, &'a Symptom)>, now: Timestamp) -> Vec<Problem> {
     let mut by_cause: BTreeMap<&Cause, (Problem, &Symptom)> = BTreeMap::new();
     for (cluster, symptom) in symptoms.into_iter().filter(|(_, s)| is_shown(s, now)) {
-        let (problem, _) = by_cause.entry(&symptom.cause).or_insert_with(|| (begin(symptom), symptom));
+        let (problem, leading) = by_cause.entry(&symptom.cause).or_insert_with(|| (begin(symptom), symptom));
+        // The title is about the one that is behind furthest.
+        if let (Some(one), Some(other)) = (&symptom.gap, &leading.gap)
+            && gap::is_larger(one, other)
+        {
+            (*leading, problem.reason) = (symptom, symptom.message.clone());
+        }
         problem.clusters += 1;
         if problem.sample.len() < SAMPLE_MAX {
             problem.sample.push(cluster.to_owned());
@@ -28,10 +35,10 @@ pub fn group<'a>(symptoms: impl IntoIterator<Item = (&'a str, &'a Symptom)>, now
             serving.yes += u64::from(serves);
         }
         // One that does not serve makes the whole problem grave.
-        problem.severity = problem.severity.min(symptom.severity);
+        problem.severity = problem.severity.min(symptom.severity_at(now));
     }
     let finish = |(mut problem, symptom): (Problem, &Symptom)| {
-        problem.title = title(&problem, symptom);
+        problem.title = title(&problem, symptom, now);
         problem.remedy = remedy(&problem, symptom);
         problem
     };
@@ -74,7 +81,7 @@ fn begin(symptom: &Symptom) -> Problem {
     }
 }
 
-fn title(problem: &Problem, symptom: &Symptom) -> String {
+fn title(problem: &Problem, symptom: &Symptom, now: Timestamp) -> String {
     let place = &symptom.cause.place;
     let in_place = if place.is_empty() { String::new() } else { format!(" in {place}") };
     let (app, image) = (&problem.app, &problem.image);
@@ -84,6 +91,8 @@ fn title(problem: &Problem, symptom: &Symptom) -> String {
         "CrashLoop" => of(&format!("{} crashes again and again", if image.is_empty() { &symptom.object } else { image })),
         "NotReady" => of(&format!("{} is not ready", symptom.object)),
         "Unschedulable" => of(&format!("no node takes pods of {}", symptom.object)),
+        "Gap" => of(&symptom.gap.as_ref().map_or_else(|| "behind".to_owned(), |gap| gap::words(gap, problem.clusters, now))),
+        "InvalidSyncDeadline" => of("its deadline for syncs is not a duration"),
         "OutOfSync" => of("differs from Git and is not synced"),
         "SyncFailed" => of("the last sync failed"),
         "RenderFailed" => of("its files do not become objects"),
@@ -108,7 +117,8 @@ fn remedy(problem: &Problem, symptom: &Symptom) -> String {
         "ImagePullBackOff" | "InvalidImageName" | "CreateContainerConfigError" if !symptom.repo.is_empty() => take_back(symptom),
         "ImagePullBackOff" | "InvalidImageName" => of_workload(symptom, "kubectl rollout undo", cluster),
         "CrashLoop" => of_workload(symptom, "kubectl logs --previous", cluster),
-        "OutOfSync" | "SyncFailed" | "RenderFailed" | "InvalidSpec" | "Degraded" => {
+        "Gap" => word(&problem.app).map(|app| format!("muster app sync {app} -c {cluster}")),
+        "OutOfSync" | "SyncFailed" | "RenderFailed" | "InvalidSpec" | "InvalidSyncDeadline" | "Degraded" => {
             word(&problem.app).map(|app| format!("muster app get {app} -c {cluster}"))
         }
         "Pending" => Some(format!("muster accept {}", problem.sample.join(" "))),

@@ -8,6 +8,7 @@ use api::report::{Application, Workload};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Seen;
+use crate::gap::{self, Gap};
 
 /// An Application that is out of sync is a problem only after this: between a commit and its sync all are.
 const OUT_OF_SYNC_GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -58,6 +59,16 @@ pub struct Symptom {
     pub object: String,
     /// Before this it is not worth telling.
     pub shown_from: Option<Timestamp>,
+    /// From then on it is a Warning at least.
+    pub grave_from: Option<Timestamp>,
+    /// How far an Application is behind, if that is what it is about.
+    pub gap: Option<Box<Gap>>,
+}
+
+impl Symptom {
+    pub fn severity_at(&self, now: Timestamp) -> Severity {
+        if self.grave_from.is_some_and(|from| from <= now) { self.severity.min(Severity::Warning) } else { self.severity }
+    }
 }
 
 /// Returns what keeps a workload from running, if anything does.
@@ -135,7 +146,7 @@ pub fn of(seen: &Seen) -> Vec<Symptom> {
             still_serves: trouble.still_serves,
             severity: if trouble.still_serves == Some(false) { Severity::Critical } else { Severity::Warning },
             object: trouble.object.clone(),
-            shown_from: None,
+            ..Symptom::default()
         };
         match all.iter_mut().find(|known| known.cause == symptom.cause) {
             Some(known) => {
@@ -151,8 +162,11 @@ pub fn of(seen: &Seen) -> Vec<Symptom> {
     for app in seen.apps {
         let key = format!("{}/{}", app.namespace, app.name);
         if !all.iter().any(|symptom| symptom.cause.app == key) {
-            all.extend(of_app(app, key));
+            all.extend(of_app(app, &key));
         }
+        // Being behind explains nothing else, and nothing else explains it.
+        all.extend(gap::of_app(app, seen.lags.get(&key)));
+        all.extend(gap::of_deadline(app));
     }
     // 4. The cluster itself.
     if seen.nodes_ready < seen.nodes {
@@ -169,33 +183,33 @@ pub fn of(seen: &Seen) -> Vec<Symptom> {
     all
 }
 
-fn of_app(app: &Application, key: String) -> Option<Symptom> {
+fn of_app(app: &Application, key: &str) -> Option<Symptom> {
     let (kind, severity, since) = if is_render_error(app) {
         (if app.condition == "InvalidSpecError" { "InvalidSpec" } else { "RenderFailed" }, Severity::Warning, app.sync_since)
     } else if is_failed(app) {
         ("SyncFailed", Severity::Warning, app.sync_since)
     } else if app.health == "Degraded" {
         ("Degraded", Severity::Critical, app.health_since)
-    } else if app.sync == "OutOfSync" && app.operation != "Running" {
+    } else if app.sync == "OutOfSync" && app.operation != "Running" && gap::span(app).is_none() {
         ("OutOfSync", Severity::Warning, app.sync_since)
     } else {
         return None;
     };
     Some(Symptom {
-        cause: Cause { kind: kind.to_owned(), app: key, source: source(app), ..Cause::default() },
+        cause: Cause { kind: kind.to_owned(), app: key.to_owned(), source: source(app), ..Cause::default() },
         message: app.message.clone(),
         since,
         revision: app.revision.clone(),
         repo: app.repo.clone(),
         still_serves: (kind != "Degraded" && kind != "OutOfSync").then_some(app.health == "Healthy"),
         severity,
-        object: String::new(),
         shown_from: since.filter(|_| kind == "OutOfSync").map(|since| since.checked_add(OUT_OF_SYNC_GRACE).unwrap_or(since)),
+        ..Symptom::default()
     })
 }
 
 /// Where in Git an Application comes from.
-fn source(app: &Application) -> String {
+pub(crate) fn source(app: &Application) -> String {
     format!("{}/{}", app.repo.trim_end_matches('/'), app.path.trim_matches('/')).trim_matches('/').to_owned()
 }
 

@@ -218,6 +218,7 @@ pub struct Gap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     pub history_age_max: jiff::SignedDuration,
+    /// Of all clusters. Beyond it those that tell the most give way: one that flaps forgets its own past, not others'.
     pub history_rows_max: u64,
     /// How long a key that is gone is still listed as gone.
     pub deleted_age_max: jiff::SignedDuration,

@@ -1,4 +1,4 @@
-//! Orders to a running fleet: take clusters offline, slow them, skew them, reboot them, take an image away.
+//! Orders to a running fleet: take clusters offline, slow them, skew them, reboot them, take an image away, plug one in.
 //!
 //! [`Request`] says which clusters and what; [`Fleet::obey`] does it and says to whom it was done. A fleet of processes
 //! listens on a Unix socket that only its owner may open ([`listen`], [`ask`]): one JSON text there, one back.
@@ -68,6 +68,8 @@ pub enum Order {
     },
     /// What was ordered of images is over.
     GoodImages,
+    /// Spare clusters, by name, are switched on for the first time.
+    PlugIn,
 }
 
 /// An order and whom it is for.
@@ -119,9 +121,17 @@ pub enum Error {
 impl Fleet {
     /// Carries out an order; returns how the clusters are that it was for.
     pub async fn obey(&self, request: &Request) -> Result<Vec<State>, Error> {
+        if request.order == Order::PlugIn {
+            if request.clusters.is_empty() || !request.selector.is_empty() {
+                return Err(Error::Refused("a spare cluster is plugged in by its name".to_owned()));
+            }
+            for name in &request.clusters {
+                self.plug_in(name).await.map_err(Error::Refused)?;
+            }
+        }
         let chosen = self.chosen(request)?;
         match &request.order {
-            Order::Show => {}
+            Order::Show | Order::PlugIn => {}
             Order::Offline => chosen.iter().for_each(|store| store.set_link(Quality::Offline)),
             Order::Online => chosen.iter().for_each(|store| store.set_link(Quality::Online)),
             Order::Slow { latency_ms } => chosen.iter().for_each(|store| store.set_link(Quality::Slow { latency_ms: *latency_ms })),
@@ -159,9 +169,8 @@ impl Fleet {
             }
         }
         let is_wanted =
-            |store: &&Arc<Store>| request.clusters.is_empty() || request.clusters.iter().any(|wanted| is_named(wanted, &store.spec().name));
-        let chosen: Vec<Arc<Store>> =
-            self.shared().filter(is_wanted).filter(|store| selector.matches(&store.spec().labels)).cloned().collect();
+            |store: &Arc<Store>| request.clusters.is_empty() || request.clusters.iter().any(|wanted| is_named(wanted, &store.spec().name));
+        let chosen: Vec<Arc<Store>> = self.stores().filter(is_wanted).filter(|store| selector.matches(&store.spec().labels)).collect();
         if chosen.is_empty() {
             return Err(Error::Refused(format!("no cluster has labels {}", request.selector)));
         }

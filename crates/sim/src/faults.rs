@@ -183,7 +183,7 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|b| *b == b'*')
 }
 
-/// Parses Go's durations: `1h30m`, `5s`, `200ms`.
+/// Parses durations as Go writes them, and days: `1h30m`, `5s`, `200ms`, `12d`.
 pub fn duration(text: &str) -> Option<SignedDuration> {
     let mut rest = text;
     let mut total = SignedDuration::ZERO;
@@ -197,6 +197,7 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
             "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
+            "d" => 86_400.0,
             _ => return None,
         };
         total = total.checked_add(SignedDuration::try_from_secs_f64(number * seconds).ok()?)?;
@@ -243,9 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_gos() {
+    fn durations_are_gos_and_days() {
         assert_eq!(duration("1h30m"), Some(SignedDuration::from_mins(90)));
         assert_eq!(duration("200ms"), Some(SignedDuration::from_millis(200)));
+        assert_eq!(duration("1.5d"), Some(SignedDuration::from_hours(36)));
         assert_eq!(duration("5"), None);
         assert_eq!(duration(""), None);
     }

@@ -32,6 +32,8 @@ pub struct FleetSpec {
     /// Faults, delays and names follow from it.
     pub seed: u64,
     pub stores: Vec<StoreSpec>,
+    /// Clusters that are switched off until somebody plugs them in.
+    pub spare: Vec<StoreSpec>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -80,7 +82,7 @@ impl FleetSpec {
 
     /// Returns `count` plain stores named `store-0001` and so on.
     pub fn plain(count: u32) -> Self {
-        Self { seed: 1, stores: (1..=count).map(|n| StoreSpec::named(format!("store-{n:04}"))).collect() }
+        Self { seed: 1, stores: (1..=count).map(|n| StoreSpec::named(format!("store-{n:04}"))).collect(), spare: Vec::new() }
     }
 
     /// Says what no fleet may have.

@@ -1,6 +1,7 @@
 //! A hub and its stores.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use controller::{Clock, Runtime};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -33,7 +34,7 @@ impl Fleet {
         Self { hub, stores, runtime }
     }
 
-    pub fn store(&self, name: &str) -> &Store {
+    pub fn store(&self, name: &str) -> Arc<Store> {
         self.stores.store(name).unwrap_or_else(|| panic!("no store {name}"))
     }
 

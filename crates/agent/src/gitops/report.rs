@@ -95,6 +95,7 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
     let operation = status.operation_state.as_ref();
     let taken = app.metadata.annotations.as_ref().and_then(|annotations| annotations.get(api::work::TAKEN));
     let asks = status.conditions.first();
+    let deadline = app.metadata.annotations.as_ref().and_then(|a| a.get(annotation::SYNC_DEADLINE)).map_or("", String::as_str);
     let message = asks.map(|c| c.message.clone()).or_else(|| {
         let troubled = operation.filter(|o| o.phase != operation_phase::SUCCEEDED && !o.message.is_empty());
         troubled.map(|o| o.message.clone())
@@ -109,6 +110,8 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
         repo: git::without_password(&source.repo_url),
         path: source.path,
         target_revision: source.target_revision,
+        is_manual: !app.spec.sync_policy.as_ref().and_then(|p| p.automated.as_ref()).is_some_and(|a| a.is_enabled()),
+        sync_deadline: deadline.chars().take(report::SYNC_DEADLINE_CHARS_MAX).collect(),
         revision: status.sync.revision.clone(),
         sync: status.sync.status.clone(),
         health: status.health.status.clone(),

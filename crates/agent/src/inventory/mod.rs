@@ -8,6 +8,7 @@ mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::report::{Kind, Workload, workload_key};
 use futures::StreamExt;
@@ -77,7 +78,15 @@ impl Look {
         let mut events = watcher(api, Config::default().page_size(PAGE)).default_backoff().boxed();
         let mut listing: Option<BTreeSet<String>> = None;
         let mut is_first = true;
-        while let Some(event) = events.next().await {
+        loop {
+            let next = tokio::select! {
+                next = events.next() => next,
+                () = self.recovery() => {
+                    self.recover();
+                    continue;
+                }
+            };
+            let Some(event) = next else { return };
             match event {
                 Ok(Event::Init) => listing = Some(BTreeSet::new()),
                 Ok(Event::InitApply(object)) => {
@@ -100,6 +109,24 @@ impl Look {
         }
     }
 
+    /// Waits until the first pod has recovered, if this looks at pods; what changes in between comes with an event.
+    async fn recovery(&self) {
+        let next = if self.kind == "Pod" { self.seen.lock().pods.next_recovery() } else { None };
+        match next {
+            Some(at) => {
+                let left = Duration::try_from(at.duration_since(self.context.runtime.clock.now())).unwrap_or_default();
+                tokio::time::sleep(left).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn recover(&self) {
+        let mut seen = self.seen.lock();
+        let recovered = seen.pods.recover(self.context.runtime.clock.now());
+        recovered.iter().for_each(|workload| self.report(&seen, workload));
+    }
+
     /// Returns the keys of this kind that are known.
     fn known(&self) -> Vec<String> {
         let seen = self.seen.lock();
@@ -118,7 +145,7 @@ impl Look {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let owner = workload_key(&controller.kind, namespace, &controller.name);
         let root = match self.kind {
-            "Pod" => seen.pods.set(&key, owner, &object),
+            "Pod" => seen.pods.set(&key, owner, &object, self.context.runtime.clock.now()),
             // Its pods may have been seen before it.
             _ => {
                 seen.pods.set_parent(&key, owner.clone());
@@ -145,7 +172,7 @@ impl Look {
         };
         if self.kind == "Pod" {
             // Nothing controls it: it stands for itself.
-            seen.pods.set(&key, key.clone(), object);
+            seen.pods.set(&key, key.clone(), object, now);
         }
         seen.workloads.insert(key.clone(), workload);
         self.report(seen, &key);

@@ -6,11 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::report::PodTrouble;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 /// Pods that are remembered; of a cluster with more, workloads are told without the pods beyond.
 const PODS_MAX: usize = 10_000;
+/// ReplicaSets and Jobs that are remembered for their pods' sake; pods of those beyond count for them, not for what
+/// controls them.
+const PARENTS_MAX: usize = 20_000;
+/// A container that ended badly so often and runs again is in a crash loop until it is ready and has run so long: the
+/// trouble is the same while it waits and while it tries.
+const RESTARTS_MIN: i64 = 2;
+const STEADY_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// Of what a container or the scheduler says.
 const MESSAGE_CHARS_MAX: usize = 300;
 /// Reasons for waiting that do not go away by waiting.
@@ -36,6 +44,8 @@ pub struct Pods {
     /// What controls a ReplicaSet or a Job.
     parents: BTreeMap<String, String>,
     children: BTreeMap<String, BTreeSet<String>>,
+    /// Pods whose trouble is over at a time, if nothing happens before.
+    recovering: BTreeMap<String, Timestamp>,
 }
 
 struct Pod {
@@ -46,20 +56,26 @@ struct Pod {
 
 impl Pods {
     /// Takes note of a pod; returns the workload that it is a part of.
-    pub fn set(&mut self, key: &str, owner: String, object: &DynamicObject) -> Option<String> {
+    pub fn set(&mut self, key: &str, owner: String, object: &DynamicObject, now: Timestamp) -> Option<String> {
         if self.pods.len() >= PODS_MAX && !self.pods.contains_key(key) {
             tracing::warn!(pods_max = PODS_MAX, "too many pods: workloads are told without this one");
             return None;
         }
         let root = self.root(&owner);
         self.by_owner.entry(owner.clone()).or_default().insert(key.to_owned());
-        let pod = Pod { owner, digests: digests(&object.data), trouble: trouble(&object.data) };
+        let (trouble, until) = trouble(&object.data, now).map_or((None, None), |(trouble, until)| (Some(trouble), until));
+        match until {
+            Some(until) => drop(self.recovering.insert(key.to_owned(), until)),
+            None => drop(self.recovering.remove(key)),
+        }
+        let pod = Pod { owner, digests: digests(&object.data), trouble };
         self.pods.insert(key.to_owned(), pod);
         Some(root)
     }
 
     /// Forgets a pod; returns the workload that it was a part of.
     pub fn remove(&mut self, key: &str) -> Option<String> {
+        self.recovering.remove(key);
         let pod = self.pods.remove(key)?;
         let root = self.root(&pod.owner);
         if let Some(keys) = self.by_owner.get_mut(&pod.owner) {
@@ -71,8 +87,39 @@ impl Pods {
         Some(root)
     }
 
+    /// Returns when the next pod has recovered.
+    pub fn next_recovery(&self) -> Option<Timestamp> {
+        self.recovering.values().min().copied()
+    }
+
+    /// Takes the trouble from pods that have recovered by now; returns the workloads that they are parts of.
+    pub fn recover(&mut self, now: Timestamp) -> BTreeSet<String> {
+        let recovered: Vec<String> = self.recovering.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        let mut roots = BTreeSet::new();
+        for key in recovered {
+            self.recovering.remove(&key);
+            let Some(pod) = self.pods.get_mut(&key) else { continue };
+            pod.trouble = None;
+            let owner = pod.owner.clone();
+            roots.insert(self.root(&owner));
+        }
+        roots
+    }
+
     /// Takes note of what controls a ReplicaSet or a Job.
     pub fn set_parent(&mut self, child: &str, parent: String) {
+        // It keeps its controller for life, but one of the same name may come after it.
+        if self.parents.get(child).is_some_and(|known| *known != parent) {
+            self.remove_parent(child);
+        }
+        if self.parents.len() >= PARENTS_MAX && !self.parents.contains_key(child) {
+            tracing::warn!(
+                child,
+                parents_max = PARENTS_MAX,
+                "too many ReplicaSets and Jobs: what controls this one is told without its pods"
+            );
+            return;
+        }
         self.children.entry(parent.clone()).or_default().insert(child.to_owned());
         self.parents.insert(child.to_owned(), parent);
     }
@@ -138,28 +185,72 @@ fn digests(pod: &Value) -> Vec<(String, String)> {
     statuses(pod).filter_map(digest).collect()
 }
 
-fn trouble(pod: &Value) -> Option<PodTrouble> {
-    let told = |reason: &str, message: &Value, image: &str| PodTrouble {
+/// Returns what keeps a pod from running, and, if it is over by itself, when.
+fn trouble(pod: &Value, now: Timestamp) -> Option<(PodTrouble, Option<Timestamp>)> {
+    let told = |reason: &str, message: &str, image: &str| PodTrouble {
         // One and the same: the kubelet alternates between trying and waiting.
         reason: if reason == "ErrImagePull" { "ImagePullBackOff" } else { reason }.to_owned(),
-        message: message.as_str().unwrap_or_default().chars().take(MESSAGE_CHARS_MAX).collect(),
+        message: message.chars().take(MESSAGE_CHARS_MAX).collect(),
         image: image.to_owned(),
         pods: 1,
     };
     let waiting = statuses(pod).find_map(|status| {
         let waiting = status.pointer("/state/waiting")?;
         let reason = waiting["reason"].as_str().filter(|reason| TROUBLES.contains(reason))?;
-        Some(told(reason, &waiting["message"], image(pod, status)))
+        Some((told(reason, waiting["message"].as_str().unwrap_or_default(), image(pod, status)), None))
     });
-    waiting.or_else(|| {
+    let crashing = || {
+        statuses(pod).find_map(|status| {
+            let until = crashing(status).filter(|until| until.is_none_or(|until| until > now))?;
+            let last = last_end(status);
+            let text = format!(
+                "ended with exit code {} ({}), started again {} times",
+                last["exitCode"],
+                text(&last["reason"]),
+                status["restartCount"]
+            );
+            Some((told("CrashLoopBackOff", &text, image(pod, status)), until))
+        })
+    };
+    waiting.or_else(crashing).or_else(|| {
         let is_unschedulable = |c: &&Value| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable";
-        list(pod, "/status/conditions").find(is_unschedulable).map(|c| told("Unschedulable", &c["message"], ""))
+        let found = list(pod, "/status/conditions").find(is_unschedulable)?;
+        Some((told("Unschedulable", text(&found["message"]), ""), None))
     })
+}
+
+/// Returns whether a container that does not wait is in a crash loop all the same, and until when if it goes on well.
+fn crashing(status: &Value) -> Option<Option<Timestamp>> {
+    let has_failed = last_end(status)["exitCode"].as_i64().is_some_and(|code| code != 0);
+    if status["restartCount"].as_i64().unwrap_or(0) < RESTARTS_MIN || !has_failed {
+        return None;
+    }
+    let ended_well = status.pointer("/state/terminated/exitCode").is_some_and(|code| *code == 0);
+    if ended_well {
+        return None;
+    }
+    let started_at = || status.pointer("/state/running/startedAt")?.as_str()?.parse::<Timestamp>().ok();
+    match started_at().filter(|_| status["ready"] == true) {
+        Some(started_at) => Some(Some(started_at.checked_add(STEADY_AFTER).unwrap_or(started_at))),
+        None => Some(None),
+    }
+}
+
+/// How a container ended last.
+fn last_end(status: &Value) -> &Value {
+    let ends = ["/state/terminated", "/lastState/terminated"].into_iter().find_map(|pointer| status.pointer(pointer));
+    ends.unwrap_or(&Value::Null)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn pod(yaml: &str) -> DynamicObject {
         serde_saphyr::from_str(yaml).unwrap()
@@ -179,11 +270,11 @@ status: {containerStatuses: [{name: c, image: 'docker.io/shop/web:1', imageID: '
     #[test]
     fn a_workload_is_told_with_what_its_pods_run_and_what_keeps_them() {
         let mut pods = Pods::default();
-        assert_eq!(pods.set("Pod/n/a", "ReplicaSet/n/r1".into(), &pod(GOOD)).as_deref(), Some("ReplicaSet/n/r1"));
+        assert_eq!(pods.set("Pod/n/a", "ReplicaSet/n/r1".into(), &pod(GOOD), NOW).as_deref(), Some("ReplicaSet/n/r1"));
         pods.set_parent("ReplicaSet/n/r1", "Deployment/n/d".into());
         pods.set_parent("ReplicaSet/n/r2", "Deployment/n/d".into());
-        assert_eq!(pods.set("Pod/n/b", "ReplicaSet/n/r2".into(), &pod(BAD)).as_deref(), Some("Deployment/n/d"));
-        pods.set("Pod/n/c", "ReplicaSet/n/r2".into(), &pod(BAD));
+        assert_eq!(pods.set("Pod/n/b", "ReplicaSet/n/r2".into(), &pod(BAD), NOW).as_deref(), Some("Deployment/n/d"));
+        pods.set("Pod/n/c", "ReplicaSet/n/r2".into(), &pod(BAD), NOW);
         let (digests, trouble) = pods.of("Deployment/n/d");
         assert_eq!(digests, BTreeMap::from([("shop/web:1".to_owned(), "sha256:11".to_owned())]));
         let trouble = trouble.unwrap();
@@ -200,8 +291,45 @@ status: {containerStatuses: [{name: c, image: 'docker.io/shop/web:1', imageID: '
         let waits = pod(
             "{metadata: {name: p}, status: {conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: 0/1 nodes}]}}",
         );
-        assert_eq!(trouble(&waits.data).unwrap().reason, "Unschedulable");
+        assert_eq!(trouble(&waits.data, NOW).unwrap().0.reason, "Unschedulable");
         let starts = pod("{metadata: {name: p}, status: {containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}}");
-        assert_eq!(trouble(&starts.data), None);
+        assert_eq!(trouble(&starts.data, NOW), None);
+    }
+
+    #[test]
+    fn a_crash_loop_is_one_trouble_while_it_waits_and_while_it_tries() {
+        let mut pods = Pods::default();
+        let mut check = |seconds: i64, status: &str, expect: Option<&str>, next: Option<i64>| {
+            let object = pod(&format!("{{metadata: {{name: a}}, status: {{containerStatuses: [{{name: c, {status}}}]}}}}"));
+            pods.set("Pod/n/a", "Pod/n/a".into(), &object, Timestamp::from_second(seconds).unwrap());
+            let found = pods.of("Pod/n/a").1;
+            assert_eq!(found.map(|trouble| trouble.reason).as_deref(), expect, "{status}");
+            assert_eq!(pods.next_recovery(), next.map(|at| Timestamp::from_second(at).unwrap()), "{status}");
+        };
+        const LAST: &str = "lastState: {terminated: {exitCode: 1, reason: Error}}";
+        const SINCE_100: &str = "state: {running: {startedAt: '1970-01-01T00:01:40Z'}}";
+        let loops = Some("CrashLoopBackOff");
+        check(10, &format!("restartCount: 1, {SINCE_100}, {LAST}"), None, None);
+        check(90, &format!("restartCount: 2, state: {{waiting: {{reason: CrashLoopBackOff}}}}, {LAST}"), loops, None);
+        check(100, &format!("restartCount: 3, {SINCE_100}, {LAST}"), loops, None);
+        check(101, "restartCount: 3, state: {terminated: {exitCode: 1}}", loops, None);
+        check(101, &format!("restartCount: 3, state: {{terminated: {{exitCode: 0}}}}, {LAST}"), None, None);
+        check(102, &format!("restartCount: 3, ready: true, {SINCE_100}, {LAST}"), loops, Some(160));
+        check(160, &format!("restartCount: 3, ready: true, {SINCE_100}, {LAST}"), None, None);
+        check(102, &format!("restartCount: 3, ready: true, {SINCE_100}, {LAST}"), loops, Some(160));
+        assert_eq!(pods.recover(Timestamp::from_second(159).unwrap()), BTreeSet::new());
+        assert_eq!(pods.recover(Timestamp::from_second(160).unwrap()), BTreeSet::from(["Pod/n/a".to_owned()]));
+        assert_eq!((pods.of("Pod/n/a").1, pods.next_recovery()), (None, None));
+    }
+
+    #[test]
+    fn what_is_remembered_of_replica_sets_has_an_end() {
+        let mut pods = Pods::default();
+        for number in 0..PARENTS_MAX + 10 {
+            pods.set_parent(&format!("ReplicaSet/n/{number}"), "Deployment/n/d".into());
+        }
+        assert_eq!((pods.parents.len(), pods.children["Deployment/n/d"].len()), (PARENTS_MAX, PARENTS_MAX));
+        pods.set_parent("ReplicaSet/n/0", "Deployment/n/e".into());
+        assert_eq!((pods.children["Deployment/n/d"].len(), pods.children["Deployment/n/e"].len()), (PARENTS_MAX - 1, 1));
     }
 }

@@ -119,7 +119,7 @@ async fn meet(context: &Context, welcome: &Welcome, sender: &mpsc::Sender<Bytes>
         }
         let is_other_hub = state.spool.meet_hub(&welcome.hub_uid, welcome.epoch);
         let first_retained = state.spool.first_retained();
-        // Acknowledged once, and forgotten since: the hub was restored from a backup.
+        // Acknowledged once, and forgotten since: the hub was restored from a backup, or let this cluster go.
         let forgotten = (welcome.acknowledged + 1 < first_retained).then_some((welcome.acknowledged + 1, first_retained - 1));
         (forgotten, is_other_hub)
     };
@@ -127,7 +127,10 @@ async fn meet(context: &Context, welcome: &Welcome, sender: &mpsc::Sender<Bytes>
         reporter.tell_all_again();
     }
     if let Some((from, to)) = forgotten {
-        send(sender, encode(&Up::Gap(Gap { from, to, reason: GapReason::Lost }))?.into()).await?;
+        // The same hub that knows nothing of this stream let it go on purpose; all that is still true is told again.
+        let is_let_go = welcome.acknowledged == 0 && !is_other_hub;
+        let reason = if is_let_go { GapReason::Superseded } else { GapReason::Lost };
+        send(sender, encode(&Up::Gap(Gap { from, to, reason }))?.into()).await?;
         return Ok(to);
     }
     acknowledge(reporter, welcome.acknowledged);

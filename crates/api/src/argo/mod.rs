@@ -38,6 +38,8 @@ pub mod annotation {
     pub const MANAGED_BY_URL: &str = "argocd.argoproj.io/managed-by-url";
     /// On an Application: `native`, `observe` or `off` instead of what the agent finds by itself.
     pub const ENGINE: &str = "muster.dev/engine";
+    /// On an Application that somebody syncs by hand: how long it may stay behind its branch, as `10d`.
+    pub const SYNC_DEADLINE: &str = "muster.dev/sync-deadline";
     /// On an AppProject, whose status has no conditions: the fields that are accepted but not acted on.
     pub const NOT_ACTED_ON: &str = "muster.dev/not-acted-on";
 }

@@ -226,6 +226,12 @@ pub struct AppRow {
     /// `native`, `observe` or `off`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub engine: String,
+    /// Whether nobody but a person syncs it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_manual: bool,
+    /// How far what runs is behind its branch, of one that is synced by hand; none for one that is not behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
     pub resources_count: u32,
     pub resources_out_of_sync: u32,
     pub resources_degraded: u32,
@@ -237,6 +243,24 @@ pub struct AppRow {
     pub received_at: Option<Timestamp>,
     /// Whether the row of its cluster is current.
     pub is_current: bool,
+}
+
+/// How far an Application is behind its branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Behind {
+    /// Commits of the branch that what runs does not have, merges not counted; none while nobody could count them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commits: Option<u32>,
+    /// Whether there are more, which were not counted.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_more: bool,
+    /// When the branch took the first of them, by its committer's clock; while that is not known, since when it is out of sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// By when it was to be synced, if its annotation `muster.dev/sync-deadline` says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
 }
 
 /// An image as it is asked for, and what runs.
@@ -537,6 +561,10 @@ pub struct RowsChanged {
 
 /// Data of `event: seen`, each 15 seconds: `[name, lastSeen]` of those heard since the event before, in seconds since 1970.
 pub type Seen = Vec<(String, i64)>;
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
 
 fn is_zero(number: &u64) -> bool {
     *number == 0

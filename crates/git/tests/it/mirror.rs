@@ -45,6 +45,47 @@ async fn branches_tags_commits_and_head_resolve_and_move() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_commit_is_behind_is_counted_as_git_does() {
+    let server = Server::start(None).await;
+    let work = server.create_with("app", &[("a", "0")]);
+    let (_dir, mirrors) = mirrors(|_| {});
+    let mirror = mirrors.get(&server.url("app")).expect("a mirror");
+    let first = mirror.resolve("main", NOW).await.expect("resolved");
+    // Merges of a branch that went on meanwhile, and more commits than are fetched at once.
+    for _ in 0..20 {
+        work.git(&["checkout", "-q", "-B", "dev"]);
+        for _ in 0..3 {
+            work.git(&["commit", "-q", "--allow-empty", "-m", "change"]);
+        }
+        work.git(&["checkout", "-q", "main"]);
+        work.git(&["merge", "-q", "--no-ff", "-m", "merge", "dev"]);
+    }
+    let middle = work.commit(&[("a", "1")]).parse().expect("an id");
+    assert_eq!(mirror.resolve("main", NOW).await.expect("resolved"), middle);
+    let last = work.commit(&[("a", "2")]).parse().expect("an id");
+    let check = async |from: &git::CommitId, to: &git::CommitId| {
+        let found = mirror.distance(from, to).await.expect("counted");
+        let range = format!("{from}..{to}");
+        let count = work.git(&["rev-list", "--count", "--no-merges", &range]);
+        let first = work.git(&["log", "--first-parent", "--reverse", "--format=%ct", &range]);
+        let since = first.lines().next().map(|seconds| seconds.parse().expect("seconds"));
+        assert_eq!((found.commits.to_string(), found.is_more, found.since), (count, false, since), "{range}");
+    };
+    check(&first, &middle).await;
+    check(&middle, &last).await;
+    check(&first, &last).await;
+    check(&last, &first).await;
+    check(&last, &last).await;
+    // What came after still is one commit deep, and is resolved as ever.
+    let news = work.commit(&[("a", "3")]);
+    assert_eq!(mirror.resolve("main", NOW).await.expect("resolved").as_str(), news);
+    let gone = "0123456789abcdef0123456789abcdef01234567".parse().expect("an id");
+    assert!(matches!(mirror.distance(&gone, &last).await, Err(Error::Commit { .. })));
+    server.stop();
+    assert_eq!(mirror.distance(&first, &last).await.expect("from the mirror").commits, 62);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pack_holds_what_is_below_the_path_and_survives_the_server() {
     let server = Server::start(None).await;
     let work = server.create_with("app", &[("app/a.yaml", "a: 1\n"), ("app/sub/b.yaml", "b: 1\n"), ("other/c.yaml", "c: 1\n")]);

@@ -133,6 +133,12 @@ impl Access {
     /// Returns whether a cluster's agent is to hear a notice: of other repositories not even the names.
     pub fn may_hear(&self, cluster: &str, notice: &Notice) -> bool {
         let Notice::Revision { repo, .. } = notice else { return true };
+        self.is_for(cluster, repo)
+    }
+
+    /// Returns whether the hub reads a repository for a cluster: because it was told to, or for another one and without
+    /// a login.
+    pub fn is_for(&self, cluster: &str, repo: &str) -> bool {
         let url = git::normal_url(repo);
         self.delivered.read().is_for(cluster, &url) || self.logins.is_shared(&url, cluster) || self.is_open(&url)
     }

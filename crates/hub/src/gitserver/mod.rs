@@ -12,7 +12,7 @@ mod logins;
 mod publisher;
 mod route;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,6 +114,17 @@ impl GitServer {
             })
         };
         self.mirrors.list().into_iter().flat_map(of_mirror).collect()
+    }
+
+    /// Returns what the commit `to` has and `from` has not, in a repository that the hub reads for one of these clusters;
+    /// or why not.
+    pub async fn distance(&self, repo: &str, from: &str, to: &str, clusters: &BTreeSet<String>) -> Result<git::Distance, String> {
+        if !clusters.iter().any(|cluster| self.access.is_for(cluster, repo)) {
+            return Err("the hub does not read it for these clusters".to_owned());
+        }
+        let (from, to) = (from.parse()?, to.parse()?);
+        let mirror = self.mirrors.get(repo).map_err(|error| error.to_string())?;
+        mirror.distance(&from, &to).await.map_err(|error| error.to_string())
     }
 
     /// Asks a repository for news now, and tells what moved.

@@ -152,6 +152,10 @@ pub async fn start(options: HubOptions) -> Result<Hub, StartError> {
     }
     let index = crate::readmodel::Index::new(context.caches.clusters.clone(), context.caches.sets.clone(), kept.records.clone());
     index.start(&context, &info.uid);
+    context.runtime.spawn("departed", crate::departed::run(context.clone(), kept.records.clone(), info.uid.clone()));
+    if let Some(git) = &git {
+        context.runtime.spawn("lagging", crate::lagging::run(index.clone(), git.clone()));
+    }
     let shared = Shared {
         ctx: context.clone(),
         hub: info.clone(),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use api::hub::{Problem, path};
+use api::hub::{Problem, Severity, path};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -35,7 +35,7 @@ pub struct Problems {
     /// Only those of this kind, as ImagePullBackOff or Offline.
     #[arg(long)]
     kind: Option<String>,
-    /// Exit with 1 if there is any.
+    /// Exit with 1 if there is any that is more than information.
     #[arg(long)]
     check: bool,
     /// Wait until there is any; exits with 4 when the time is over.
@@ -68,8 +68,9 @@ impl Problems {
         } else {
             show(&self.output, &problems)?;
         }
+        let is_troubled = problems.iter().any(|problem| problem.severity != Severity::Info);
         Ok(ExitCode::from(match (self.check, self.wait, problems.is_empty()) {
-            (true, _, false) => code::NO,
+            (true, _, _) if is_troubled => code::NO,
             (_, true, true) => code::TIMEOUT,
             _ => code::OK,
         }))

@@ -50,6 +50,14 @@ enum What {
     },
     /// End clusters and start them again with what they had.
     Reboot(Victims),
+    /// Switch on a spare cluster of the example for the first time: it joins by itself.
+    PlugIn {
+        /// As store-0051.
+        #[arg(required = true)]
+        clusters: Vec<String>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Play a story of the example against the fleet, and say what is not as it tells; without a name, list them.
     Play {
         /// As `02`, or `stories/02-promote`.
@@ -126,6 +134,7 @@ impl Sim {
             What::Skew { chosen, by } => (chosen.chosen(), Order::Skew { by }),
             What::Reboot(chosen) => (chosen.chosen(), Order::Reboot),
             What::Play { story, at } => return play(&Layout::new(&at.dir), story.as_deref()).await,
+            What::PlugIn { clusters, at } => (Chosen { clusters, selector: String::new(), at }, Order::PlugIn),
             What::BadImage { image, clusters, selector, at, .. } => {
                 (Chosen { clusters, selector, at }, image.map_or(Order::GoodImages, |image| Order::BadImage { image }))
             }
@@ -158,13 +167,15 @@ async fn play(layout: &Layout, name: Option<&str>) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let story = Story::of(example, name).map_err(|problem| anyhow!(problem))?;
-    let show = Request { clusters: story.clusters.clone(), selector: String::new(), order: Order::Show };
+    let there = story.clusters.iter().filter(|name| !story.unplugged.contains(name)).cloned().collect();
+    let show = Request { clusters: there, selector: String::new(), order: Order::Show };
     control::ask(&layout.orders(), &show).await.context("the fleet lacks clusters of the story")?;
     // Anew each time: a story that was broken off leaves commits behind that were not pushed.
     let scratch = layout.dir.join("clones");
     let _ = std::fs::remove_dir_all(&scratch);
     let hub = Hub::connect(&layout.kubeconfig())?.client();
-    let stage = Stage::new(example, hub, Arc::new(Running(layout.clone())), fleet.git_url(), layout.repos(), scratch);
+    let stage =
+        Stage::new(example, hub, Arc::new(Running(layout.clone())), fleet.git_url(), layout.repos(), scratch, controller::Clock::wall());
     eprintln!("{}", story.title);
     let told = stage.play(&story, &|index, words, took| eprintln!("{:>3}  {:>6.1} s  {words}", index + 1, took.as_secs_f64())).await;
     told.map_err(|problem| anyhow!("{name}: {problem}"))?;

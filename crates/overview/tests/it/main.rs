@@ -1,9 +1,11 @@
 //! States and problems by tables: the least YAML that makes the point.
 
-use api::hub::State;
+use std::collections::BTreeMap;
+
+use api::hub::{Problem, State};
 use api::report::{Application, Workload};
 use jiff::Timestamp;
-use overview::{Judged, Link, Seen, Symptom, Trouble, problems, state, symptoms};
+use overview::{Judged, Lag, Link, Seen, Symptom, Trouble, problems, state, symptoms};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -19,6 +21,8 @@ struct Cluster {
     nodes: (u32, u32),
     lost: u64,
     apps: Vec<Application>,
+    /// Commits and since when, by Application.
+    lags: BTreeMap<String, (u32, String)>,
     workloads: Vec<Workload>,
 }
 
@@ -36,6 +40,7 @@ impl Default for Cluster {
             nodes: (1, 1),
             lost: 0,
             apps: Vec::new(),
+            lags: BTreeMap::new(),
             workloads: empty(),
         }
     }
@@ -61,11 +66,14 @@ fn with<T>(cluster: &Cluster, then: impl FnOnce(&Seen) -> T) -> T {
         has_spoken: cluster.spoken,
     };
     let troubles: Vec<Trouble> = cluster.workloads.iter().filter_map(symptoms::trouble).collect();
+    let lag = |(commits, since): &(u32, String)| Lag { commits: *commits, is_more: *commits >= 500, since: at(since) };
+    let lags = cluster.lags.iter().map(|(app, told)| (app.clone(), lag(told))).collect();
     then(&Seen {
         name: &cluster.name,
         region: &cluster.region,
         link: &link,
         apps: &cluster.apps.iter().collect::<Vec<_>>(),
+        lags: &lags,
         troubles: &troubles.iter().collect::<Vec<_>>(),
         nodes: cluster.nodes.1,
         nodes_ready: cluster.nodes.0,
@@ -112,21 +120,21 @@ fn a_cluster_is_what_its_link_and_its_worst_application_say() {
     );
 }
 
+/// Returns the problems of clusters, a line each.
+fn shown(clusters: &[&str]) -> Vec<String> {
+    let all: Vec<(String, Vec<Symptom>)> =
+        clusters.iter().map(|yaml| cluster(yaml)).map(|c| (c.name.clone(), with(&c, symptoms::of))).collect();
+    let found = problems::group(all.iter().flat_map(|(name, list)| list.iter().map(move |s| (name.as_str(), s))), at(NOW).unwrap());
+    let line = |p: &Problem| {
+        let serving = p.still_serving.map(|s| format!(" serving {}/{}", s.yes, s.of)).unwrap_or_default();
+        format!("{:?} {} x{}{serving} | {} | {}", p.severity, p.kind, p.clusters, p.title, p.remedy)
+    };
+    found.iter().map(line).collect()
+}
+
 #[test]
 fn failures_are_grouped_by_cause() {
-    let check = |clusters: &[&str], expect: &[&str]| {
-        let all: Vec<(String, Vec<Symptom>)> =
-            clusters.iter().map(|yaml| cluster(yaml)).map(|c| (c.name.clone(), with(&c, symptoms::of))).collect();
-        let found = problems::group(all.iter().flat_map(|(name, list)| list.iter().map(move |s| (name.as_str(), s))), at(NOW).unwrap());
-        let shown: Vec<String> = found
-            .iter()
-            .map(|p| {
-                let serving = p.still_serving.map(|s| format!(" serving {}/{}", s.yes, s.of)).unwrap_or_default();
-                format!("{:?} {} x{}{serving} | {} | {}", p.severity, p.kind, p.clusters, p.title, p.remedy)
-            })
-            .collect();
-        assert_eq!(shown, expect, "{clusters:#?}");
-    };
+    let check = |clusters: &[&str], expect: &[&str]| assert_eq!(shown(clusters), expect, "{clusters:#?}");
     let bad_image = |name: &str, ready: u32| {
         format!(
             "{{name: {name}, apps: [{{namespace: edge, name: offers, repo: 'http://git/web.git', path: apps/offers, revision: 0123456789abcdef0123456789abcdef01234567, sync: Synced, health: Progressing}}],
@@ -192,6 +200,60 @@ fn failures_are_grouped_by_cause() {
             "Info ReportsLost x1 | reports were lost | muster describe cluster store-1",
         ],
     );
+}
+
+#[test]
+fn an_application_synced_by_hand_that_is_behind_is_a_gap_until_its_deadline_and_a_warning_after() {
+    const APP: &str = "namespace: n, name: x, repo: 'http://git/x.git', targetRevision: prod, isManual: true, \
+        sync: OutOfSync, health: Healthy, revision: b, syncedRevision: a, syncSince: '2026-11-23T10:00:00Z'";
+    const REMEDY: &str = "muster app sync n/x -c store-1";
+    let check = |more: &str, lags: &str, expect: &[&str]| {
+        let yaml = format!("{{apps: [{{{APP}, {more}}}], lags: {{{lags}}}}}");
+        assert_eq!(shown(&[&yaml]), expect, "{yaml}");
+    };
+    let nine = "n/x: [9, '2026-11-11T10:00:00Z']";
+    check("", nine, &[&format!("Info Gap x1 | n/x: 9 commits behind prod for 12 days | {REMEDY}")]);
+    check("syncDeadline: 13d", nine, &[&format!("Info Gap x1 | n/x: 9 commits behind prod for 12 days | {REMEDY}")]);
+    check(
+        "syncDeadline: 10d",
+        nine,
+        &[&format!("Warning Gap x1 | n/x: 9 commits behind prod for 12 days, 2 days past its deadline | {REMEDY}")],
+    );
+    check("", "n/x: [1, '2026-11-23T10:59:30Z']", &[&format!("Info Gap x1 | n/x: 1 commit behind prod for less than a minute | {REMEDY}")]);
+    check(
+        "",
+        "n/x: [500, '2026-11-11T10:00:00Z']",
+        &[&format!("Info Gap x1 | n/x: more than 500 commits behind prod for 12 days | {REMEDY}")],
+    );
+    // Nobody could count: since the cluster saw it.
+    check(
+        "syncDeadline: 30m",
+        "",
+        &[&format!("Warning Gap x1 | n/x: behind prod for 60 minutes, 30 minutes past its deadline | {REMEDY}")],
+    );
+    // A deadline that is none is told, whether or not it matters today.
+    let invalid = "Warning InvalidSyncDeadline x1 | n/x: its deadline for syncs is not a duration | muster app get n/x -c store-1";
+    check("syncDeadline: soon", nine, &[invalid, &format!("Info Gap x1 | n/x: 9 commits behind prod for 12 days | {REMEDY}")]);
+    assert_eq!(shown(&["{apps: [{namespace: n, name: x, sync: Synced, health: Healthy, syncDeadline: soon}]}"]), [invalid]);
+    // What is no gap: one that syncs itself, one that drifted, one whose sync failed, one that is being synced.
+    let drifted = "Warning OutOfSync x1 | n/x: differs from Git and is not synced | muster app get n/x -c store-1";
+    for (change, expect) in [
+        (("isManual: true", "isManual: false"), vec![drifted]),
+        (("syncedRevision: a", "syncedRevision: b"), vec![drifted]),
+        (("sync: OutOfSync", "sync: Synced"), vec![]),
+        (("health: Healthy", "operation: Running"), vec![]),
+        (
+            ("health: Healthy", "health: Healthy, operation: Failed"),
+            vec!["Warning SyncFailed x1 serving 1/1 | n/x: the last sync failed | muster app get n/x -c store-1"],
+        ),
+    ] {
+        let yaml = format!("{{apps: [{{{}}}], lags: {{{nine}}}}}", APP.replace(change.0, change.1));
+        assert_eq!(shown(&[&yaml]), expect, "{yaml}");
+    }
+    // Of several clusters the one that is behind furthest speaks.
+    let [near, far] = [("store-1", "n/x: [2, '2026-11-20T10:00:00Z']"), ("store-2", nine)]
+        .map(|(name, lags)| format!("{{name: {name}, apps: [{{{APP}}}], lags: {{{lags}}}}}"));
+    assert_eq!(shown(&[&near, &far]), [format!("Info Gap x2 | n/x: up to 9 commits behind prod for 12 days | {REMEDY}")]);
 }
 
 #[test]

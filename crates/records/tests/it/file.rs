@@ -77,3 +77,21 @@ async fn the_retention_is_applied_by_itself() {
     let left = records.history(records::HistoryQuery { kind: "event".into(), ..Default::default() }).await.unwrap();
     assert!((100..150).contains(&left.len()), "{}", left.len());
 }
+
+#[tokio::test]
+async fn a_cluster_that_flaps_forgets_its_own_past_and_not_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention = Retention { history_rows_max: 100, ..Retention::default() };
+    let records = SqliteRecords::open(directory.path(), Options { retention, ..options() }).unwrap();
+    for quiet in ["quiet", "still"] {
+        records.append(intake(quiet, "i1", (1..=20).map(|n| event(n, "e")))).await.unwrap();
+    }
+    records.append(intake("flaps", "i1", (1..=1_000).map(|n| event(n, "e")))).await.unwrap();
+    records.prune(crate::support::at(1_000)).await.unwrap();
+    let left = async |cluster: &str| {
+        let query = records::HistoryQuery { kind: "event".into(), cluster_uid: Some(format!("uid-{cluster}")), ..Default::default() };
+        records.history(query).await.unwrap().iter().map(|past| past.source.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!((left("quiet").await.len(), left("still").await.len()), (20, 20));
+    assert_eq!(left("flaps").await, (941..=1_000).rev().collect::<Vec<_>>());
+}

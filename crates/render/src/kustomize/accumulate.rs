@@ -3,6 +3,7 @@
 //! As `target/kusttarget.go`: a base is built whole before it is added; a component works on what its user has gathered
 //! so far. Hashes, references and vars come once, at the very end, in [`super::render`].
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::fields::FieldConfig;
@@ -23,13 +24,14 @@ const WORK_MAX: usize = 2_000_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Gathered {
     pub set: Set,
-    pub config: FieldConfig,
+    /// Kustomize's own are shared until something is added: they are some 300, and most kustomizations add none.
+    pub config: Cow<'static, FieldConfig>,
     pub vars: Vec<Var>,
 }
 
 impl Gathered {
     pub fn new(limits: &Limits) -> Self {
-        Self { set: Set::new(limits.output_bytes_max), config: FieldConfig::default(), vars: Vec::new() }
+        Self { set: Set::new(limits.output_bytes_max), config: Cow::Borrowed(defaults::defaults()), vars: Vec::new() }
     }
 }
 
@@ -107,7 +109,9 @@ impl<'a> Builder<'a> {
                 }
                 let base = self.build(&dir, &file, &spec, Gathered::new(self.limits()))?;
                 gathered.set.append(base.set.resources, known).map_err(fault)?;
-                gathered.config.merge(&base.config).map_err(fault)?;
+                if let Cow::Owned(config) = &base.config {
+                    gathered.config.to_mut().merge(config).map_err(fault)?;
+                }
                 vars::merge(&mut gathered.vars, &base.vars).map_err(fault)
             }
         }
@@ -150,19 +154,18 @@ impl<'a> Builder<'a> {
     }
 
     fn configure(&mut self, unit: &Unit<'_>, gathered: &mut Gathered) -> Outcome<()> {
-        let mut config = defaults::defaults().clone();
         for (index, entry) in unit.spec.configurations.iter().enumerate() {
             let fault = |what: String| unit.problem(&format!("configurations[{index}]"), what);
             let (file, text) = self.loader.text_of(&unit.dir, entry).map_err(fault)?;
             for document in read::parse(&file, &text).map_err(|problem| vec![problem])? {
                 let own: FieldConfig = serde_json::from_value(document.value).map_err(|error| fault(format!("{file}: {error}")))?;
-                own.check().and_then(|()| config.merge(&own)).map_err(|what| fault(format!("{file}: {what}")))?;
+                own.check().and_then(|()| gathered.config.to_mut().merge(&own)).map_err(|what| fault(format!("{file}: {what}")))?;
             }
         }
         if let Some(entry) = unit.spec.crds.first() {
             return Err(unit.problem("crds[0]", format!("{entry:?} is not read; not supported: use configurations")));
         }
-        gathered.config.merge(&config).map_err(|what| unit.problem("configurations", what))
+        Ok(())
     }
 
     fn generate(&mut self, unit: &Unit<'_>, gathered: &mut Gathered) -> Outcome<()> {

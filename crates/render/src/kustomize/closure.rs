@@ -51,7 +51,10 @@ fn directories(spec: &Value, dir: &str, repo: &str) -> Vec<String> {
     let entries = ["resources", "bases", "components"].into_iter().flat_map(|field| texts(&spec[field]));
     let lead = |entry: &str| match path::remote(entry) {
         // Whether its revision is the right one is asked when it is rendered.
-        Some(remote) => (remote.repository == path::normal(repo)).then_some(remote.path),
+        Some(remote) if remote.repository != path::normal(repo) => None,
+        // Written by hand: what leads out of the repository, or back and forth in it, is as in a relative path.
+        Some(remote) if remote.path.is_empty() => Some(String::new()),
+        Some(remote) => path::join("", &remote.path).ok(),
         None => path::join(dir, entry).ok(),
     };
     entries.filter_map(lead).collect()

@@ -7,7 +7,12 @@ use std::sync::LazyLock;
 
 use super::fields::{FieldConfig, FieldSpec, NameReference};
 
-static DEFAULTS: LazyLock<FieldConfig> = LazyLock::new(build);
+/// Merged once, which sorts them, and not by each kustomization.
+static DEFAULTS: LazyLock<FieldConfig> = LazyLock::new(|| {
+    let mut config = FieldConfig::default();
+    config.merge(&build()).expect("what Kustomize changes does not contradict itself");
+    config
+});
 
 /// Returns the fields every kustomization begins with.
 pub(crate) fn defaults() -> &'static FieldConfig {

@@ -167,7 +167,10 @@ fn a_remote_base_may_be_of_the_repository_itself() {
 #[test]
 fn what_a_kustomization_refers_to_is_wanted_until_it_is_there() {
     let all = files(&[
-        ("over/kustomization.yaml", "resources: [../mid, a.yaml, 'https://git.example.com/t/app//far?ref=x']\ncomponents: [../comp]\n"),
+        (
+            "over/kustomization.yaml",
+            "resources: [../mid, a.yaml, 'https://git.example.com/t/app//near/../far/./?ref=x']\ncomponents: [../comp]\n",
+        ),
         ("over/a.yaml", ""),
         (
             "mid/kustomization.yml",

@@ -90,7 +90,7 @@ impl Generator {
     /// Returns the fleet with the first `stores` stores, and after them what is beside.
     pub fn fleet(&self, stores: u32) -> FleetSpec {
         let stores = (1..=stores.min(self.stores.most)).map(|number| self.store(number));
-        FleetSpec { seed: self.seed, stores: stores.chain(self.clusters.iter().cloned()).collect() }
+        FleetSpec { seed: self.seed, stores: stores.chain(self.clusters.iter().cloned()).collect(), spare: Vec::new() }
     }
 
     fn store(&self, number: u32) -> StoreSpec {

@@ -205,12 +205,18 @@ fn write_program(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// Runs git in a directory with an input; its own settings only.
 pub(crate) fn git(dir: &Path, arguments: &[&str], input: &str) -> Result<String, String> {
+    git_with(dir, arguments, input, &[])
+}
+
+/// As [`git()`], with variables of its environment.
+pub(crate) fn git_with(dir: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Result<String, String> {
     let mut child = Command::new("git")
         .args(arguments)
         .current_dir(dir)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

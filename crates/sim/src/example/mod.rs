@@ -17,6 +17,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::spec::FleetSpec;
+use crate::story::Story;
 pub use generator::Generator;
 pub use history::History;
 
@@ -73,9 +74,21 @@ impl Example {
         Generator::parse(text).map_err(|problem| Error::File { file: format!("examples/{}/fleet.yaml", self.name), problem })
     }
 
-    /// Returns the fleet with so many stores.
+    /// Returns the fleet with so many stores; spare are those that a story plugs in.
     pub fn fleet(self, stores: u32) -> Result<FleetSpec, Error> {
-        Ok(self.generator()?.fleet(stores))
+        let generator = self.generator()?;
+        let mut fleet = generator.fleet(stores);
+        let mut spare = BTreeSet::new();
+        for (path, text) in self.files("stories/") {
+            let failed = |problem| Error::File { file: format!("examples/{}/{path}", self.name), problem };
+            spare.extend(Story::parse(text).map_err(failed)?.unplugged);
+        }
+        spare.retain(|name| !fleet.stores.iter().any(|store| store.name == *name));
+        if !spare.is_empty() {
+            fleet.spare = generator.fleet(generator.stores_max()).stores;
+            fleet.spare.retain(|store| spare.contains(&store.name));
+        }
+        Ok(fleet)
     }
 
     /// Returns the names of the repositories, sorted.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use api::hub::{AppRow, Page, path};
+use api::hub::{AppRow, Page, Problem, path};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::play::Stage;
@@ -54,6 +55,9 @@ pub async fn missing(stage: &Stage, expect: &Expect, commits: &Commits) -> Resul
     if let Some(problem) = application(stage, expect, commits, &names).await? {
         return Ok(Some(problem));
     }
+    if let Some(problem) = problem(stage, expect, &names).await? {
+        return Ok(Some(problem));
+    }
     match &expect.object {
         Some(fact) => object(stage, fact, &names).await,
         None => Ok(None),
@@ -72,7 +76,7 @@ pub async fn clusters(stage: &Stage, on: &str) -> Result<Vec<Value>, String> {
 
 async fn application(stage: &Stage, expect: &Expect, commits: &Commits, names: &[String]) -> Result<Option<String>, String> {
     let Some(wanted) = &expect.application else { return Ok(None) };
-    let rows = rows(&stage.hub).await?;
+    let rows: Vec<AppRow> = pages(&stage.hub, &format!("{}?name={wanted}", path::APPS)).await?;
     for name in names {
         let Some(row) = rows.iter().find(|row| row.cluster == *name && row.name == *wanted) else {
             return Ok(Some(format!("{name} has no Application {wanted}")));
@@ -86,11 +90,41 @@ async fn application(stage: &Stage, expect: &Expect, commits: &Commits, names: &
         if expect.message.as_ref().is_some_and(|words| !row.message.contains(words.as_str())) {
             return Ok(Some(format!("{name}: {} says {:?}", row.name, row.message)));
         }
+        let behind = row.behind.as_ref().and_then(|behind| behind.commits);
+        if expect.behind.is_some_and(|wanted| Some(wanted) != behind) {
+            return Ok(Some(format!("{name}: {} is {behind:?} commits behind", row.name)));
+        }
         if let Some(commit) = &commits.never {
             let application = get(stage, name, "argoproj.io/v1alpha1", "Application", Some("argocd"), wanted).await?;
             if let Some(problem) = was_at(&application, commit) {
                 return Ok(Some(format!("{name}: {wanted} {problem}")));
             }
+        }
+    }
+    Ok(None)
+}
+
+async fn problem(stage: &Stage, expect: &Expect, names: &[String]) -> Result<Option<String>, String> {
+    let Some(wanted) = &expect.problem else { return Ok(None) };
+    for name in names {
+        let all: Vec<Problem> = pages(&stage.hub, &format!("{}?cluster={name}", path::PROBLEMS)).await?;
+        let is_meant = |p: &&Problem| p.kind == wanted.kind && (wanted.app.is_empty() || p.app == wanted.app);
+        let found = all.iter().find(is_meant);
+        let is_as_wanted = |found: &Problem| {
+            wanted.severity.as_ref().is_none_or(|severity| severity == found.severity.as_str())
+                && wanted.title.as_ref().is_none_or(|words| found.title.contains(words.as_str()))
+                && wanted.remedy.as_ref().is_none_or(|words| found.remedy.contains(words.as_str()))
+        };
+        match found {
+            Some(found) if wanted.none || !is_as_wanted(found) => {
+                let Problem { severity, kind, title, remedy, .. } = found;
+                return Ok(Some(format!("{name} has a problem: {} {kind}: {title}; remedy: {remedy}", severity.as_str())));
+            }
+            None if !wanted.none => {
+                let kinds: Vec<&str> = all.iter().map(|p| p.kind.as_str()).collect();
+                return Ok(Some(format!("{name} has no problem {} {}, but {kinds:?}", wanted.kind, wanted.app)));
+            }
+            _ => {}
         }
     }
     Ok(None)
@@ -173,15 +207,15 @@ pub fn api(client: &kube::Client, api_version: &str, kind: &str, namespace: Opti
     }
 }
 
-/// Returns all Applications as the hub knows them, page by page.
-fn rows(hub: &kube::Client) -> BoxFuture<'_, Result<Vec<AppRow>, String>> {
+/// Returns all rows of a list of the hub's, page by page.
+fn pages<'a, T: DeserializeOwned + Send + 'a>(hub: &'a kube::Client, at: &'a str) -> BoxFuture<'a, Result<Vec<T>, String>> {
     async move {
         let mut rows = Vec::new();
         let mut next: Option<String> = None;
         loop {
             let after = next.map(|token| format!("&continue={}", percent_encode(&token))).unwrap_or_default();
-            let request = http::Request::get(format!("{}?limit={PAGE}{after}", path::APPS)).body(Vec::new()).map_err(|e| e.to_string())?;
-            let page: Page<AppRow> = hub.request(request).await.map_err(|e| format!("the hub: {e}"))?;
+            let request = http::Request::get(format!("{at}&limit={PAGE}{after}")).body(Vec::new()).map_err(|e| e.to_string())?;
+            let page: Page<T> = hub.request(request).await.map_err(|e| format!("the hub: {e}"))?;
             rows.extend(page.items);
             next = page.next;
             if next.is_none() {

@@ -32,7 +32,7 @@ pub struct Story {
     pub title: String,
     /// Clusters that a fleet must have for it.
     pub clusters: Vec<String>,
-    /// Of these, those that are not switched on when it begins.
+    /// Of these, those that are plugged in by it: no fleet has them before.
     #[serde(default)]
     pub unplugged: Vec<String>,
     pub steps: Vec<Step>,
@@ -51,6 +51,10 @@ pub enum Step {
     Order(Request),
     /// Applies a file of the example on the hub.
     Announce(String),
+    /// Changes an object of the hub, as its owner would with `kubectl patch --type json`.
+    Patch(Patch),
+    /// Asks clusters to sync an Application now, as `operation` of it.
+    Sync(SyncNow),
     /// Deletes an object in clusters.
     Delete(Object),
     /// Takes a repository away from everyone, or gives it back.
@@ -65,9 +69,14 @@ pub struct Commit {
     pub branch: String,
     pub author: String,
     pub message: String,
+    /// How long ago it says it was made, as `12d`: nobody waits for days.
+    pub ago: Option<String>,
     /// Per file, words and what stands there afterwards.
     #[serde(default)]
     pub replace: BTreeMap<String, BTreeMap<String, String>>,
+    /// Per kustomization, names of images (their last parts will do) and their tags afterwards, whatever they were.
+    #[serde(default)]
+    pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Whole files.
     #[serde(default)]
     pub write: BTreeMap<String, String>,
@@ -83,6 +92,8 @@ pub struct Merge {
     pub into: String,
     pub author: String,
     pub message: String,
+    /// How long ago it says it was made.
+    pub ago: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -91,6 +102,26 @@ pub struct Revert {
     pub repository: String,
     pub branch: String,
     pub author: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Patch {
+    pub api_version: String,
+    pub kind: String,
+    #[serde(default)]
+    pub namespace: Option<String>,
+    pub name: String,
+    /// Operations of RFC 6902.
+    pub operations: json_patch::Patch,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SyncNow {
+    /// Label selector of clusters, or a name.
+    pub on: String,
+    pub application: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -135,10 +166,30 @@ pub struct Expect {
     pub health: Option<String>,
     /// Words of its message.
     pub message: Option<String>,
+    /// How many commits it is behind its branch.
+    pub behind: Option<u32>,
+    /// What `muster problems` says of each of the clusters.
+    pub problem: Option<ProblemFact>,
     /// Facts in the clusters themselves.
     pub object: Option<ObjectFact>,
     /// A revision that the Application in the cluster never was at.
     pub never: Option<String>,
+}
+
+/// A problem of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ProblemFact {
+    pub kind: String,
+    /// `namespace/name` of its Application.
+    pub app: String,
+    /// There must be none.
+    pub none: bool,
+    /// `Info`, `Warning`, `Critical`; `problems --check` fails for what is more than `Info`.
+    pub severity: Option<String>,
+    /// Words of its title, and of its remedy.
+    pub title: Option<String>,
+    pub remedy: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -164,6 +215,14 @@ impl Story {
     pub fn parse(yaml: &str) -> Result<Self, String> {
         let story: Self = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
         for (index, step) in story.steps.iter().enumerate() {
+            let (name, ago) = match step {
+                Step::Commit(commit) => ("commit", &commit.ago),
+                Step::Merge(merge) => ("merge", &merge.ago),
+                _ => ("", &None),
+            };
+            if ago.as_deref().is_some_and(|text| faults::duration(text).is_none()) {
+                return Err(format!("steps[{index}].{name}.ago: expected a duration such as 12d"));
+            }
             if let Step::Expect(expect) = step {
                 for (field, text) in [("within", &expect.within), ("andStay", &expect.and_stay)] {
                     if text.as_deref().is_some_and(|text| faults::duration(text).is_none()) {
@@ -174,11 +233,16 @@ impl Story {
                     return Err(format!("steps[{index}].expect.object: it needs has, atLeast or digests"));
                 }
                 let of_application = [&expect.at, &expect.sync, &expect.health, &expect.message, &expect.never];
-                if expect.application.is_none() && of_application.iter().any(|fact| fact.is_some()) {
+                let says_something = of_application.iter().any(|fact| fact.is_some()) || expect.behind.is_some();
+                if expect.application.is_none() && says_something {
                     return Err(format!("steps[{index}].expect.application: which one?"));
                 }
-                if expect.application.is_some() && of_application.iter().all(|fact| fact.is_none()) {
-                    return Err(format!("steps[{index}].expect.application: it needs at, sync, health, message or never"));
+                if expect.application.is_some() && !says_something {
+                    return Err(format!("steps[{index}].expect.application: it needs at, sync, health, message, behind or never"));
+                }
+                let of_problem = expect.problem.as_ref();
+                if of_problem.is_some_and(|p| p.kind.is_empty() || p.none == (p.severity.is_some() || p.title.is_some())) {
+                    return Err(format!("steps[{index}].expect.problem: it needs kind, and severity or title, or else none"));
                 }
             }
         }
@@ -203,12 +267,9 @@ impl Story {
         let generator = example.generator().map_err(|e| e.to_string())?;
         let mut fleet = generator.fleet(generator.stores_max());
         fleet.stores.retain(|store| self.clusters.contains(&store.name));
-        for store in &mut fleet.stores {
-            if self.unplugged.contains(&store.name) {
-                store.link = crate::link::Quality::Offline;
-            }
-        }
         let missing: Vec<&String> = self.clusters.iter().filter(|name| !fleet.stores.iter().any(|s| s.name == **name)).collect();
+        let missing: Vec<String> = missing.into_iter().cloned().collect();
+        (fleet.spare, fleet.stores) = fleet.stores.into_iter().partition(|store| self.unplugged.contains(&store.name));
         if missing.is_empty() { Ok(fleet) } else { Err(format!("clusters: the example draws none named {missing:?}")) }
     }
 }
@@ -227,7 +288,7 @@ mod tests {
         for (path, text) in retail.files("stories/") {
             let story = Story::parse(text).unwrap_or_else(|e| panic!("{path}: {e}"));
             let fleet = story.fleet(retail).unwrap_or_else(|e| panic!("{path}: {e}"));
-            assert_eq!(fleet.stores.len(), story.clusters.len(), "{path}");
+            assert_eq!(fleet.stores.len() + fleet.spare.len(), story.clusters.len(), "{path}");
             assert!(story.steps.iter().any(|step| matches!(step, Step::Expect(_))), "{path} expects nothing");
         }
     }

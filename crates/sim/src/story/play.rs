@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use controller::Clock;
 use futures::FutureExt;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use parking_lot::Mutex;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::facts::Commits;
 use super::work_tree::WorkTree;
-use super::{Expect, Object, Step, Story, duration, facts};
+use super::{Expect, Object, Step, Story, SyncNow, duration, facts};
 use crate::control::Request;
 use crate::example::Example;
 
@@ -41,6 +42,8 @@ pub struct Stage {
     pub repositories: PathBuf,
     /// Clones.
     pub scratch: PathBuf,
+    /// By which commits are dated; the hub's.
+    pub clock: Clock,
     clients: Mutex<BTreeMap<String, kube::Client>>,
 }
 
@@ -52,8 +55,9 @@ impl Stage {
         git_url: String,
         repositories: PathBuf,
         scratch: PathBuf,
+        clock: Clock,
     ) -> Self {
-        Self { example, hub, orders, git_url, repositories, scratch, clients: Mutex::default() }
+        Self { example, hub, orders, git_url, repositories, scratch, clock, clients: Mutex::default() }
     }
 
     /// Plays a story; `tell` hears each step when it is over.
@@ -69,8 +73,8 @@ impl Stage {
 
     async fn step(&self, step: &Step) -> Result<(), String> {
         match step {
-            Step::Commit(commit) => self.tree(&commit.repository)?.commit(commit),
-            Step::Merge(merge) => self.tree(&merge.repository)?.merge(merge),
+            Step::Commit(commit) => self.tree(&commit.repository)?.commit(commit, self.clock.now()),
+            Step::Merge(merge) => self.tree(&merge.repository)?.merge(merge, self.clock.now()),
             Step::Revert(revert) => self.tree(&revert.repository)?.revert(revert),
             Step::Order(request) => {
                 let ordered = self.orders.order(request).await;
@@ -79,6 +83,8 @@ impl Stage {
                 ordered
             }
             Step::Announce(path) => self.announce(path).await,
+            Step::Patch(patch) => self.patch(patch).await,
+            Step::Sync(sync) => self.sync(sync).await,
             Step::Delete(object) => self.delete(object).await,
             Step::Git(git) => {
                 let bare = self.repositories.join(format!("{}.git", git.repository));
@@ -116,6 +122,25 @@ impl Stage {
         let name = object.metadata.name.clone().unwrap_or_default();
         let applied = api.patch(&name, &PatchParams::apply("muster").force(), &Patch::Apply(&object)).boxed().await;
         applied.map(drop).map_err(|e| format!("{path}: {e}"))
+    }
+
+    async fn patch(&self, patch: &super::Patch) -> Result<(), String> {
+        let api = facts::api(&self.hub, &patch.api_version, &patch.kind, patch.namespace.as_deref());
+        let operations: Patch<()> = Patch::Json(patch.operations.clone());
+        let patched = api.patch(&patch.name, &PatchParams::default(), &operations).boxed().await;
+        patched.map(drop).map_err(|e| format!("{} {}: {e}", patch.kind, patch.name))
+    }
+
+    async fn sync(&self, sync: &SyncNow) -> Result<(), String> {
+        let operation = serde_json::json!({"operation": {"initiatedBy": {"username": "story"}, "sync": {}}});
+        for cluster in facts::clusters(self, &sync.on).await? {
+            let cluster = cluster["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let client = self.cluster(&cluster).await?;
+            let api = facts::api(&client, "argoproj.io/v1alpha1", "Application", Some("argocd"));
+            let asked = api.patch(&sync.application, &PatchParams::default(), &Patch::Merge(&operation)).boxed().await;
+            asked.map_err(|e| format!("{cluster}: Application {}: {e}", sync.application))?;
+        }
+        Ok(())
     }
 
     async fn delete(&self, object: &Object) -> Result<(), String> {
@@ -172,6 +197,8 @@ fn words(step: &Step) -> String {
         Step::Revert(revert) => format!("{}@{}: the newest commit is reverted", revert.repository, revert.branch),
         Step::Order(request) => format!("{:?} for {} {}", request.order, request.clusters.join(" "), request.selector),
         Step::Announce(path) => format!("{path} is applied on the hub"),
+        Step::Patch(patch) => format!("{} {} is changed on the hub", patch.kind, patch.name),
+        Step::Sync(sync) => format!("{} is to be synced on {}", sync.application, sync.on),
         Step::Delete(object) => format!("{} {} is deleted on {}", object.kind, object.name, object.on),
         Step::Git(git) => format!("repository {} is {}", git.repository, if git.away { "away" } else { "back" }),
         Step::Expect(expect) => {
@@ -179,6 +206,13 @@ fn words(step: &Step) -> String {
             let named = [("available", &expect.available), ("at", &expect.at), ("sync", &expect.sync), ("health", &expect.health)];
             facts.extend(named.into_iter().filter_map(|(name, fact)| fact.as_ref().map(|fact| format!("{name} {fact}"))));
             facts.extend(expect.message.as_ref().map(|words| format!("says {words:?}")));
+            facts.extend(expect.behind.map(|commits| format!("{commits} commits behind")));
+            facts.extend(expect.problem.as_ref().map(|problem| match (problem.none, &problem.severity, &problem.title) {
+                (true, ..) => format!("no problem {}", problem.kind),
+                (_, severity, title) => {
+                    format!("{} {}: {}", severity.as_deref().unwrap_or("a"), problem.kind, title.as_deref().unwrap_or("a problem"))
+                }
+            }));
             facts.extend(expect.object.as_ref().map(|object| format!("{} {} as expected", object.kind, object.name)));
             facts.extend(expect.never.as_ref().map(|revision| format!("never was at {revision}")));
             facts.extend(expect.and_stay.as_ref().map(|stays| format!("and stays so for {stays}")));

@@ -99,17 +99,17 @@ async fn lived(seed: u64) -> Vec<String> {
     let spec = FleetSpec { seed, ..FleetSpec::plain(3) };
     let fleet = Fleet::start(&runtime(), spec, FleetOptions::default()).await.expect("a fleet starts");
     for store in fleet.stores() {
-        apply(store, WEB).await;
+        apply(&store, WEB).await;
         store.set_faults([("crash".to_owned(), "image: 'shop/web:2'\nfault: crash-loop".to_owned())].into()).await.expect("set");
     }
     tokio::time::sleep(Duration::from_secs(30)).await;
     for store in fleet.stores() {
-        apply(store, &WEB.replace("web:1", "web:2")).await;
+        apply(&store, &WEB.replace("web:1", "web:2")).await;
     }
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let mut facts = Vec::new();
     for store in fleet.stores() {
-        for pod in list(store, "v1", "Pod").await {
+        for pod in list(&store, "v1", "Pod").await {
             let started = &pod["status"]["containerStatuses"][0]["state"];
             facts.push(format!("{} {} {} {started}", store.spec().name, pod["metadata"]["name"], pod["metadata"]["resourceVersion"]));
         }
@@ -142,7 +142,7 @@ async fn a_store_weighs() {
     let begun = std::time::Instant::now();
     for store in fleet.stores() {
         for n in 0..10 {
-            apply(store, &WEB.replace("name: web", &format!("name: web-{n}")).replace("app: web", &format!("app: web-{n}"))).await;
+            apply(&store, &WEB.replace("name: web", &format!("name: web-{n}")).replace("app: web", &format!("app: web-{n}"))).await;
         }
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -188,8 +188,8 @@ async fn an_order_that_is_given_up_leaves_no_cluster_off() {
     // The next order waits for its turn, so those of before are over too.
     fleet.obey(&reboot).await.expect("rebooted");
     for store in fleet.stores() {
-        apply(store, WEB).await;
-        eventually("available", 30, async || is_available(store).await).await;
+        apply(&store, WEB).await;
+        eventually("available", 30, async || is_available(&store).await).await;
     }
     fleet.stop().await.expect("stopped");
     let refused = fleet.obey(&reboot).await.expect_err("stopped").to_string();

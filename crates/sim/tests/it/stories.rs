@@ -33,7 +33,15 @@ async fn play(name: &str) {
         testkit::apply(&hub.client(), &object.to_string()).await;
     }
     let stores = Arc::new(stores);
-    let stage = Stage::new(retail, hub.client(), Arc::new(Direct(stores.clone())), git_url, repositories, scratch.path().join("clones"));
+    let stage = Stage::new(
+        retail,
+        hub.client(),
+        Arc::new(Direct(stores.clone())),
+        git_url,
+        repositories,
+        scratch.path().join("clones"),
+        runtime.clock.clone(),
+    );
     let told = stage.play(&story, &|index, words, took| println!("{index:>3} {:>6.1} s  {words}", took.as_secs_f64())).await;
     told.unwrap_or_else(|problem| panic!("{}: {problem}", story.title));
     stores.stop().await.expect("the stores stop");
@@ -69,4 +77,9 @@ async fn story_05_a_region_that_was_offline_catches_up_straight_to_the_newest() 
 #[tokio::test(start_paused = true)]
 async fn story_06_a_store_holds_itself_without_hub_and_git() {
     play("06").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn story_07_a_team_that_syncs_by_hand_falls_behind() {
+    play("07").await;
 }

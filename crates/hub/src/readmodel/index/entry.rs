@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use api::cluster::{ManagedCluster, claim_name, condition, label};
 use api::conditions::{self, FALSE};
-use api::hub::{AppRow, ClusterRow, ImageRow};
+use api::hub::{AppRow, Behind, ClusterRow, ImageRow};
 use api::report::{Application, ClusterInfo, Kind, Workload};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use overview::activity::{self, Happened};
 use overview::state::Verdict;
-use overview::{Judged, Link, Seen, Symptom, Trouble, symptoms, versions};
+use overview::{Judged, Lag, Link, Seen, Symptom, Trouble, gap, symptoms, versions};
 use records::Row;
 
 use super::images::Images;
+use super::lags::Lags;
 use super::sets::labelled;
 use crate::approval::recorded_uid;
 
@@ -54,6 +55,7 @@ pub struct App {
     /// Of its workloads.
     pub images: Arc<[ImageRow]>,
     pub version: String,
+    pub behind: Option<Behind>,
 }
 
 /// What is kept of a workload.
@@ -117,6 +119,7 @@ impl Entry {
             received_at: row.source.received_at,
             images: images.share(Vec::new()),
             version: String::new(),
+            behind: None,
         };
         self.apps.insert(row.key.clone(), app);
         self.unsummed.insert(row.key.clone());
@@ -170,12 +173,18 @@ impl Entry {
     }
 
     /// Decides what is shown; nothing for what is no cluster (any more).
-    pub fn refresh(&mut self, name: &str, images: &mut Images) -> Option<Verdict> {
+    pub fn refresh(&mut self, name: &str, images: &mut Images, lags: &Lags) -> Option<Verdict> {
         let cluster = self.cluster.clone()?;
         if let Some(uid) = recorded_uid(&cluster) {
             self.keep_only(uid);
         }
         self.sum_images(images);
+        let mut counted: BTreeMap<String, Lag> = BTreeMap::new();
+        for (key, app) in &mut self.apps {
+            let lag = gap::span(&app.told).and_then(|span| lags.get(&span));
+            app.behind = gap::behind(&app.told, lag);
+            counted.extend(lag.map(|lag| (key.clone(), lag.clone())));
+        }
         let mut row = facts(name, &cluster);
         row.set = overview::sets::shown(labelled(&cluster), &self.sets).to_owned();
         let link = link(&cluster);
@@ -187,6 +196,7 @@ impl Entry {
             region: &row.region,
             link: &link,
             apps: &apps,
+            lags: &counted,
             troubles: &troubles,
             nodes: info.nodes,
             nodes_ready: info.nodes_ready,
@@ -241,6 +251,8 @@ impl Entry {
             synced_revision: told.synced_revision,
             synced_at: told.synced_at,
             engine: told.engine,
+            is_manual: told.is_manual,
+            behind: app.behind.clone(),
             resources_count: told.resources,
             resources_out_of_sync: told.resources_out_of_sync,
             resources_degraded: told.resources_degraded,

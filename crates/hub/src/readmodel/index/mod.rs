@@ -8,6 +8,7 @@
 mod entry;
 mod feed;
 mod images;
+mod lags;
 mod sets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -68,6 +69,7 @@ pub struct Inner {
     /// Grows with every change that shows.
     pub version: u64,
     images: Images,
+    lags: lags::Lags,
     /// Whether everything recorded was read: before that nothing is news.
     is_loaded: bool,
     /// The state of each cluster as last written down.
@@ -228,8 +230,8 @@ impl Inner {
     fn refresh(&mut self, name: &str, now: Timestamp) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         // What one cluster tells must never stop the others: not even by a defect of ours.
-        let images = &mut self.images;
-        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| entry.refresh(name, images)));
+        let (images, lags) = (&mut self.images, &self.lags);
+        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| entry.refresh(name, images, lags)));
         let Ok(verdict) = decided else {
             tracing::error!(cluster = name, "what it tells cannot be judged, a defect; it is shown as it was");
             return;
