@@ -142,6 +142,21 @@ fn failures_are_grouped_by_cause() {
         &[&bad_image("a", 2), &bad_image("b", 0)],
         &[&format!("Critical ImagePullBackOff x2 serving 1/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
     );
+    // Stores have overlays of their own; the image is the same.
+    check(
+        &[&bad_image("a", 2), &bad_image("b", 2).replace("apps/offers", "overlays/kiosk")],
+        &[&format!("Warning ImagePullBackOff x2 serving 2/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
+    );
+    let broken = |name: &str, path: &str| {
+        format!("{{name: {name}, apps: [{{namespace: n, name: x, repo: 'http://git/x.git', path: {path}, condition: ComparisonError}}]}}")
+    };
+    check(
+        &[&broken("a", "one"), &broken("b", "two"), &broken("c", "two")],
+        &[
+            "Warning RenderFailed x2 serving 0/2 | n/x: its files do not become objects | muster app get n/x -c b",
+            "Warning RenderFailed x1 serving 0/1 | n/x: its files do not become objects | muster app get n/x -c a",
+        ],
+    );
     check(
         &[
             "{name: a, region: east, available: false, apps: [{sync: OutOfSync, health: Degraded}]}",
@@ -192,6 +207,22 @@ fn failures_are_grouped_by_cause() {
             "Info ReportsLost x1 | reports were lost | muster describe cluster store-1",
         ],
     );
+}
+
+#[test]
+fn a_problem_names_the_path_it_comes_from_where_there_is_one() {
+    let sources = |paths: [&str; 2]| {
+        let of = |path: &str| {
+            cluster(&format!(
+                "{{apps: [{{namespace: n, name: x, repo: 'http://git/x.git', path: {path}, sync: Synced, health: Degraded}}]}}"
+            ))
+        };
+        let all = paths.map(|path| with(&of(path), symptoms::of).remove(0));
+        let found = problems::group(all.iter().map(|symptom| ("a", symptom)), at(NOW).unwrap());
+        found.into_iter().map(|problem| problem.source).collect::<Vec<_>>()
+    };
+    assert_eq!(sources(["one", "one"]), ["http://git/x.git/one"]);
+    assert_eq!(sources(["one", "two"]), ["http://git/x.git"]);
 }
 
 #[test]
