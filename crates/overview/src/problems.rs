@@ -26,6 +26,9 @@ pub fn group<'a>(symptoms: impl IntoIterator<Item = (&'a str, &'a Symptom)>, now
         if symptom.since.is_some() && (problem.since.is_none() || symptom.since < problem.since) {
             problem.since = symptom.since;
         }
+        if problem.source != symptom.source {
+            problem.source.clone_from(&symptom.repo);
+        }
         if problem.revision != symptom.revision {
             problem.revision.clear();
         }
@@ -74,7 +77,7 @@ fn begin(symptom: &Symptom) -> Problem {
         reason: symptom.message.clone(),
         app: symptom.cause.app.clone(),
         image: symptom.cause.image.clone(),
-        source: symptom.cause.source.clone(),
+        source: symptom.source.clone(),
         revision: symptom.revision.clone(),
         severity: symptom.severity,
         ..Problem::default()

@@ -39,7 +39,7 @@ pub struct Cause {
     pub kind: String,
     pub app: String,
     pub image: String,
-    /// Where in Git it comes from.
+    /// The repository it comes from; with the path where only that is at fault.
     pub source: String,
     /// What else tells it from others of its kind: a region, a workload.
     pub place: String,
@@ -51,8 +51,9 @@ pub struct Symptom {
     pub message: String,
     pub since: Option<Timestamp>,
     pub revision: String,
-    /// The repository its Application comes from.
+    /// The repository its Application comes from, and with the path in it.
     pub repo: String,
+    pub source: String,
     pub still_serves: Option<bool>,
     pub severity: Severity,
     /// `Deployment shop/web`, where it is about one.
@@ -136,13 +137,15 @@ pub fn of(seen: &Seen) -> Vec<Symptom> {
                 kind: trouble.kind.clone(),
                 app: trouble.app.clone(),
                 image: trouble.image.clone(),
-                source: app.map(|app| source(app)).unwrap_or_default(),
+                // Overlays differ by cluster; the image or the workload is the same in all.
+                source: app.map(|app| app.repo.clone()).unwrap_or_default(),
                 place,
             },
             message: trouble.message.clone(),
             since: trouble.since,
             revision: app.map(|app| app.revision.clone()).unwrap_or_default(),
             repo: app.map(|app| app.repo.clone()).unwrap_or_default(),
+            source: app.map(|app| source(app)).unwrap_or_default(),
             still_serves: trouble.still_serves,
             severity: if trouble.still_serves == Some(false) { Severity::Critical } else { Severity::Warning },
             object: trouble.object.clone(),
@@ -195,12 +198,15 @@ fn of_app(app: &Application, key: &str) -> Option<Symptom> {
     } else {
         return None;
     };
+    // Files that do not become objects are those of a path; anything else may be the same in each overlay.
+    let at_fault = if is_render_error(app) { source(app) } else { app.repo.clone() };
     Some(Symptom {
-        cause: Cause { kind: kind.to_owned(), app: key.to_owned(), source: source(app), ..Cause::default() },
+        cause: Cause { kind: kind.to_owned(), app: key.to_owned(), source: at_fault, ..Cause::default() },
         message: app.message.clone(),
         since,
         revision: app.revision.clone(),
         repo: app.repo.clone(),
+        source: source(app),
         still_serves: (kind != "Degraded" && kind != "OutOfSync").then_some(app.health == "Healthy"),
         severity,
         shown_from: since.filter(|_| kind == "OutOfSync").map(|since| since.checked_add(OUT_OF_SYNC_GRACE).unwrap_or(since)),

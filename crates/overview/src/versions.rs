@@ -52,7 +52,12 @@ pub fn matrix<'a>(rows: impl IntoIterator<Item = &'a AppRow>) -> Vec<MatrixApp> 
         cell.clusters += 1;
         cell.synced += u64::from(row.sync == "Synced");
         cell.healthy += u64::from(row.health == "Healthy");
-        let health = if row.health.is_empty() { "Unknown" } else { &row.health };
+        let health = match row.health.as_str() {
+            // Kubernetes takes minutes to give a rollout up.
+            _ if !row.trouble.is_empty() => "Degraded",
+            "" => "Unknown",
+            told => told,
+        };
         *cell.health.entry(health.to_owned()).or_default() += 1;
         cell.current += u64::from(row.is_current);
     }
@@ -103,16 +108,20 @@ mod tests {
             row("b", "east", "2", "OutOfSync", "Degraded"),
             row("c", "west", "1", "Synced", ""),
             row("d", "west", "2", "Synced", "Progressing"),
+            AppRow { trouble: "ImagePullBackOff".into(), ..row("e", "west", "2", "Synced", "Progressing") },
         ];
         let matrix = matrix(&rows);
-        assert_eq!((matrix.len(), matrix[0].app.as_str(), matrix[0].clusters), (1, "edge/web", 4));
-        assert_eq!(matrix[0].versions.iter().map(|v| (v.version.as_str(), v.clusters)).collect::<Vec<_>>(), [("2", 3), ("1", 1)]);
+        assert_eq!((matrix.len(), matrix[0].app.as_str(), matrix[0].clusters), (1, "edge/web", 5));
+        assert_eq!(matrix[0].versions.iter().map(|v| (v.version.as_str(), v.clusters)).collect::<Vec<_>>(), [("2", 4), ("1", 1)]);
         let cell = &matrix[0].versions[0].sets["east"];
         assert_eq!((cell.clusters, cell.synced, cell.healthy, cell.current), (2, 1, 1, 2));
         let health = |version: usize, set: &str| {
             let counts = &matrix[0].versions[version].sets[set].health;
             counts.iter().map(|(word, count)| format!("{word} {count}")).collect::<Vec<_>>().join(", ")
         };
-        assert_eq!([health(0, "east"), health(0, "west"), health(1, "west")], ["Degraded 1, Healthy 1", "Progressing 1", "Unknown 1"]);
+        assert_eq!(
+            [health(0, "east"), health(0, "west"), health(1, "west")],
+            ["Degraded 1, Healthy 1", "Degraded 1, Progressing 1", "Unknown 1"]
+        );
     }
 }

@@ -203,6 +203,9 @@ pub struct AppRow {
     pub sync: String,
     /// `Healthy`, `Progressing`, `Degraded`, `Suspended`, `Missing`, `Unknown`.
     pub health: String,
+    /// Why pods of it do not run and will not by themselves, as `ImagePullBackOff`; empty if they do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_since: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -326,7 +329,7 @@ pub struct MatrixCell {
     pub clusters: u64,
     pub synced: u64,
     pub healthy: u64,
-    /// Clusters by [`AppRow::health`]; `Unknown` where nothing was told of it.
+    /// Clusters by [`AppRow::health`], as `Degraded` where there is [`AppRow::trouble`]; `Unknown` where nothing was told.
     pub health: BTreeMap<String, u64>,
     /// Clusters whose row is current.
     pub current: u64,
@@ -456,7 +459,7 @@ pub struct Problem {
     pub app: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub image: String,
-    /// Where in Git it comes from: `repository/path`.
+    /// Where in Git it comes from: `repository/path`, or the repository alone where clusters follow different paths.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// The commit it is seen with, if all clusters have the same.

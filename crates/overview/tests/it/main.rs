@@ -150,6 +150,21 @@ fn failures_are_grouped_by_cause() {
         &[&bad_image("a", 2), &bad_image("b", 0)],
         &[&format!("Critical ImagePullBackOff x2 serving 1/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
     );
+    // Stores have overlays of their own; the image is the same.
+    check(
+        &[&bad_image("a", 2), &bad_image("b", 2).replace("apps/offers", "overlays/kiosk")],
+        &[&format!("Warning ImagePullBackOff x2 serving 2/2 | edge/offers: image offers:9 cannot be pulled | {revert}")],
+    );
+    let broken = |name: &str, path: &str| {
+        format!("{{name: {name}, apps: [{{namespace: n, name: x, repo: 'http://git/x.git', path: {path}, condition: ComparisonError}}]}}")
+    };
+    check(
+        &[&broken("a", "one"), &broken("b", "two"), &broken("c", "two")],
+        &[
+            "Warning RenderFailed x2 serving 0/2 | n/x: its files do not become objects | muster app get n/x -c b",
+            "Warning RenderFailed x1 serving 0/1 | n/x: its files do not become objects | muster app get n/x -c a",
+        ],
+    );
     check(
         &[
             "{name: a, region: east, available: false, apps: [{sync: OutOfSync, health: Degraded}]}",
@@ -254,6 +269,22 @@ fn an_application_synced_by_hand_that_is_behind_is_a_gap_until_its_deadline_and_
     let [near, far] = [("store-1", "n/x: [2, '2026-11-20T10:00:00Z']"), ("store-2", nine)]
         .map(|(name, lags)| format!("{{name: {name}, apps: [{{{APP}}}], lags: {{{lags}}}}}"));
     assert_eq!(shown(&[&near, &far]), [format!("Info Gap x2 | n/x: up to 9 commits behind prod for 12 days | {REMEDY}")]);
+}
+
+#[test]
+fn a_problem_names_the_path_it_comes_from_where_there_is_one() {
+    let sources = |paths: [&str; 2]| {
+        let of = |path: &str| {
+            cluster(&format!(
+                "{{apps: [{{namespace: n, name: x, repo: 'http://git/x.git', path: {path}, sync: Synced, health: Degraded}}]}}"
+            ))
+        };
+        let all = paths.map(|path| with(&of(path), symptoms::of).remove(0));
+        let found = problems::group(all.iter().map(|symptom| ("a", symptom)), at(NOW).unwrap());
+        found.into_iter().map(|problem| problem.source).collect::<Vec<_>>()
+    };
+    assert_eq!(sources(["one", "one"]), ["http://git/x.git/one"]);
+    assert_eq!(sources(["one", "two"]), ["http://git/x.git"]);
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub struct App {
     pub images: Arc<[ImageRow]>,
     pub version: String,
     pub behind: Option<Behind>,
+    /// What keeps a pod of it from running; empty for nothing.
+    trouble: String,
 }
 
 /// What is kept of a workload.
@@ -120,6 +122,7 @@ impl Entry {
             images: images.share(Vec::new()),
             version: String::new(),
             behind: None,
+            trouble: String::new(),
         };
         self.apps.insert(row.key.clone(), app);
         self.unsummed.insert(row.key.clone());
@@ -165,6 +168,16 @@ impl Entry {
         }
     }
 
+    /// Says of each Application what keeps a pod of it from running, the first by name of its workloads.
+    fn find_trouble(&mut self) {
+        self.apps.values_mut().for_each(|app| app.trouble.clear());
+        for trouble in self.workloads.values().filter_map(|known| known.trouble.as_deref()).filter(|trouble| !trouble.is_passing) {
+            if let Some(app) = self.apps.get_mut(&trouble.app).filter(|app| app.trouble.is_empty()) {
+                app.trouble.clone_from(&trouble.kind);
+            }
+        }
+    }
+
     /// Forgets what another cluster told that had the name before.
     fn keep_only(&mut self, uid: &str) {
         self.apps.retain(|_, app| app.cluster_uid == uid);
@@ -185,6 +198,7 @@ impl Entry {
             app.behind = gap::behind(&app.told, lag);
             counted.extend(lag.map(|lag| (key.clone(), lag.clone())));
         }
+        self.find_trouble();
         let mut row = facts(name, &cluster);
         row.set = overview::sets::shown(labelled(&cluster), &self.sets).to_owned();
         let link = link(&cluster);
@@ -242,6 +256,7 @@ impl Entry {
             images: app.images.to_vec(),
             sync: told.sync,
             health: told.health,
+            trouble: app.trouble.clone(),
             sync_since: told.sync_since,
             health_since: told.health_since,
             operation: told.operation,
