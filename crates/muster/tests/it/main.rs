@@ -7,4 +7,5 @@ mod ends;
 mod keeps;
 mod mistakes;
 mod soak;
+mod stories;
 mod support;
