@@ -82,6 +82,7 @@ soak: kubectls
 	cargo build --release --locked -p bench -p muster -p muster-agent
 	target/release/bench soak --rounds 20
 	MUSTER_SOAK_ROUNDS=20 cargo test --release --locked --workspace --test it -- killing_the_hub --nocapture
+	cargo test --release --locked -p muster --test it -- --ignored stories --nocapture
 
 # Prebuilt programs: scripts/dist.sh says what they need, dist-check sees it.
 dist: web

@@ -7,6 +7,7 @@ mod ends;
 mod keeps;
 mod mistakes;
 mod soak;
+mod stories;
 mod support;
 mod syncs;
 mod tour;
