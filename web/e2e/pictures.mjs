@@ -1,5 +1,5 @@
 // Takes the pictures in docs/ from a fleet that runs: `MUSTER_FLEET=.muster node e2e/pictures.mjs`. Look at them.
-// What goes wrong in them is a release candidate that is not in the registry, pushed to `dev`.
+// What goes wrong in them is a release that nobody built, pushed to `dev`.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,14 +16,14 @@ function pushBadTag() {
   execFileSync('git', ['clone', '-q', '-b', 'dev', `http://127.0.0.1:${fleet.port + 1}/edge.git`, clone]);
   const file = join(clone, 'release/kustomization.yaml');
   const text = readFileSync(file, 'utf8');
-  writeFileSync(file, text.replace(/(offers-api\n\s+newTag:) .*/, '$1 1.9.0-rc1'));
-  git('commit', '-q', '-a', '-m', 'release: offers 1.9.0-rc1');
+  writeFileSync(file, text.replace(/(offers-api\n\s+newTag:) .*/, '$1 1.10.0-nonexistent'));
+  git('commit', '-q', '-a', '-m', 'release: offers 1.10.0-nonexistent');
   git('push', '-q');
 }
 
 try {
   pushBadTag();
-  await until(async () => (await fleet.muster('problems', '-o', 'json')).includes('1.9.0-rc1'));
+  await until(async () => (await fleet.muster('problems', '-o', 'json')).includes('1.10.0-nonexistent'));
   for (const colorScheme of ['light', 'dark']) {
     const browser = await openBrowser(fleet.scratch, { colorScheme });
     const { page } = browser;
