@@ -16,4 +16,5 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod uri;
 pub mod yaml;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use apimachinery::uri::percent_decode;
 use http::Method;
 
 /// A parsed request line.
@@ -147,29 +148,6 @@ fn parse_resource(path: &str) -> Option<ResourcePath> {
     }
     found.subresource = rest.get(2..).map(|r| r.join("/")).unwrap_or_default();
     Some(found)
-}
-
-/// Decodes a part of a URL; what is no encoding is what it says.
-pub fn percent_decode(text: &str) -> String {
-    if !text.contains(['%', '+']) {
-        return text.to_owned();
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
-        match bytes[i] {
-            b'+' => out.push(b' '),
-            b'%' if i + 2 < bytes.len() && hex(bytes[i + 1]).is_some() && hex(bytes[i + 2]).is_some() => {
-                out.push(hex(bytes[i + 1]).unwrap_or(0) * 16 + hex(bytes[i + 2]).unwrap_or(0));
-                i += 2;
-            }
-            other => out.push(other),
-        }
-        i += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

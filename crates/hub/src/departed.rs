@@ -22,6 +22,8 @@ const SILENT_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// Runs for as long as the hub.
 pub async fn run(ctx: Arc<Context>, records: Arc<dyn Records>, hub_uid: String) {
+    // Whoever looked at half a list would forget the others.
+    ctx.caches.clusters.ready().await;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let clusters = ctx.caches.clusters.list();

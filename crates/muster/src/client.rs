@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use api::hub::{Page, path};
+use apimachinery::uri::percent_encode;
 use bytes::Bytes;
 use clap::Args;
 use kube::config::Kubeconfig;
@@ -184,12 +185,6 @@ fn with_token(known: &Kubeconfig, user: &str, token: &str) -> anyhow::Result<Str
 
 fn not_running(layout: &Layout) -> String {
     format!("the hub of {} is not running; `muster up --dir {}` resumes it", layout.dir.display(), layout.dir.display())
-}
-
-pub fn percent_encode(text: &str) -> String {
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") })
-        .collect()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod strategy;
 
 pub use evict::{EVICTION_GRACE, Eviction, evict};
 pub use observed::{Live, Mapping, ObjectId, Observed, Settings};
-pub use order::{Verdict, decide as decide_order};
+pub use order::{Verdict, decide as decide_order, denied as denied_order};
 pub use plan::{Plan, Stage, applied_name, plan};
 pub use release::{Release, ReleasePlan, release};
 pub use status::{Outcome, applied_resources, status};

@@ -3,9 +3,11 @@
 use api::argo::annotation::REFRESH;
 use api::argo::operation_phase::{RUNNING, TERMINATING};
 use api::argo::{Info, Operation, OperationInitiator, SyncOperation};
-use api::work::{INFO, Order, TAKEN};
+use api::work::{INFO, ManifestWorkSpec, Order, TAKEN, UpdateStrategyType};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+use crate::{Apply, Change, config};
 
 /// What to do with an order.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,18 @@ pub enum Verdict {
     Wait(String),
     /// It never will be.
     Refuse(String),
+}
+
+/// Returns why a work may not write what it applies, if it may not: then it may not order either.
+pub fn denied(spec: &ManifestWorkSpec, apply: &Apply) -> Option<String> {
+    let strategy = config::option_for(spec, &apply.id).and_then(|option| option.update_strategy.as_ref());
+    match &apply.change {
+        Change::Refuse { message, .. } => Some(message.clone()),
+        _ if strategy.is_some_and(|strategy| strategy.type_ == UpdateStrategyType::ReadOnly) => {
+            Some("the work only reads the Application (updateStrategy ReadOnly)".to_owned())
+        }
+        Change::Keep { .. } | Change::Wait { .. } | Change::Create { .. } | Change::Apply { .. } => None,
+    }
 }
 
 /// Decides about an order; `application` is the live one, `denied` why the work may not write it, `now` by the hub's clock.
@@ -110,6 +124,27 @@ mod tests {
         assert_eq!(decided(Some(taken.clone()), None, "2026-11-23T09:00:00Z"), Verdict::Taken, "what was done in time stays done");
         taken["metadata"]["annotations"] = json!({TAKEN: "the one before"});
         assert!(matches!(decided(Some(taken), None, NOW), Verdict::Take(_)));
+    }
+
+    #[test]
+    fn a_work_that_only_reads_an_application_does_not_order_it() {
+        let id = crate::ObjectId {
+            group: api::argo::GROUP.into(),
+            version: "v1alpha1".into(),
+            resource: "applications".into(),
+            namespace: "argocd".into(),
+            name: "web".into(),
+        };
+        let apply = |change| Apply { ordinal: 0, id: id.clone(), kind: "Application".into(), change };
+        let keep = || apply(Change::Keep { why: String::new() });
+        let spec = |strategy: &str| -> ManifestWorkSpec {
+            let resource = json!({"group": api::argo::GROUP, "resource": "applications", "namespace": "argocd", "name": "web"});
+            let option = json!({"resourceIdentifier": resource, "updateStrategy": {"type": strategy}});
+            serde_json::from_value(json!({"workload": {"manifests": []}, "manifestConfigs": [option]})).expect("a spec")
+        };
+        assert_eq!(denied(&spec("Update"), &keep()), None);
+        assert_eq!(denied(&spec("CreateOnly"), &keep()), None);
+        assert!(denied(&spec("ReadOnly"), &keep()).is_some_and(|why| why.contains("ReadOnly")));
     }
 
     #[test]

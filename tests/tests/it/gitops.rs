@@ -7,6 +7,8 @@ use sim::link::Quality;
 use testkit::git::GitServer;
 use testkit::{Fleet, apply, delete, eventually_within, get, list};
 
+use crate::{application, application_of};
+
 fn manifest(image: &str) -> String {
     format!(
         "apiVersion: apps/v1
@@ -49,20 +51,10 @@ spec:
     workload:
       manifests:
       - {{apiVersion: v1, kind: Namespace, metadata: {{name: argocd}}}}
-      - apiVersion: argoproj.io/v1alpha1
-        kind: Application
-        metadata: {{name: web, namespace: argocd}}
-        spec:
-          project: default
-          source: {{repoURL: '{repository}', targetRevision: main, path: web}}
-          destination: {{server: https://kubernetes.default.svc, namespace: shop}}
-          syncPolicy: {{automated: {{prune: true, selfHeal: true}}, syncOptions: [CreateNamespace=true]}}
-"
+      - {}
+",
+        application_of(repository, "{automated: {prune: true, selfHeal: true}, syncOptions: [CreateNamespace=true]}")
     )
-}
-
-async fn application(fleet: &Fleet, store: &str) -> Value {
-    get(&fleet.store(store).client(), "argoproj.io/v1alpha1", "Application", Some("argocd"), "web").await
 }
 
 async fn is_live(fleet: &Fleet, store: &str, commit: &str) -> bool {

@@ -6,6 +6,8 @@ use sim::link::Quality;
 use testkit::git::{GitServer, Repository};
 use testkit::{Fleet, apply, eventually_within, get};
 
+use crate::{application, application_of};
+
 const ORDERS: &str = "muster.dev/orders";
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
@@ -23,15 +25,9 @@ spec:
   workload:
     manifests:
     - {{apiVersion: v1, kind: Namespace, metadata: {{name: argocd}}}}
-    - apiVersion: argoproj.io/v1alpha1
-      kind: Application
-      metadata: {{name: web, namespace: argocd}}
-      spec:
-        project: default
-        source: {{repoURL: '{repository}', targetRevision: main, path: web}}
-        destination: {{server: https://kubernetes.default.svc, namespace: shop}}
-        syncPolicy: {{syncOptions: [CreateNamespace=true]}}
-"
+    - {}
+",
+        application_of(repository, "{syncOptions: [CreateNamespace=true]}")
     )
 }
 
@@ -45,10 +41,6 @@ async fn two_stores() -> (Fleet, GitServer, Repository) {
         eventually_within(SECONDS(60), "compared", async || sync(&fleet, store).await == "OutOfSync").await;
     }
     (fleet, server, repository)
-}
-
-async fn application(fleet: &Fleet, store: &str) -> Value {
-    get(&fleet.store(store).client(), "argoproj.io/v1alpha1", "Application", Some("argocd"), "web").await
 }
 
 async fn sync(fleet: &Fleet, store: &str) -> String {

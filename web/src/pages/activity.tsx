@@ -1,13 +1,11 @@
 // Activity: what changed in the fleet, and when.
 
-import { Button } from '@patternfly/react-core/dist/esm/components/Button';
-import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { NO_ROWS, useChanges } from '../lib/live';
 import { navigate, only, usePlace, withParams } from '../lib/router';
 import type { ActivityRow, Page } from '../lib/types';
-import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
+import { Card, ExportCsv, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Events } from '../parts/events';
 import { Chips, Facets, Filters, Pager, Search } from '../parts/table';
 import { Go } from '../parts/words';
@@ -34,11 +32,7 @@ export function ActivityPage() {
     <>
       <Heading
         title="Activity"
-        aside={
-          <Button component="a" href={csv} download="activity.csv" variant="secondary" icon={<DownloadIcon />} title="The full result, all pages, with this filter">
-            Export CSV
-          </Button>
-        }
+        aside={<ExportCsv href={csv} name="activity" />}
       >
         What changed, newest first. Times are those of the cluster where it happened.
       </Heading>

@@ -1,7 +1,6 @@
 // One Application: its versions, its clusters, and on one of them its objects.
 
 import { Button } from '@patternfly/react-core/dist/esm/components/Button';
-import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { NO_ROWS, useChanges } from '../lib/live';
@@ -9,7 +8,7 @@ import { isNamed, setsOf, sourcesOf } from '../lib/matrix';
 import { navigate, only, usePlace, withParams } from '../lib/router';
 import { waves } from '../lib/tree';
 import type { AppDetail, AppRow, AppTree, ResourceRow } from '../lib/types';
-import { Card, Command, Facts, Failure, Heading, Loading, Nothing } from '../parts/blocks';
+import { Card, Command, ExportCsv, Facts, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Cell } from '../parts/matrix';
 import { ProblemCard } from '../parts/problem';
 import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
@@ -52,11 +51,7 @@ export function AppPage({ namespace, name }: { namespace: string; name: string }
       <Heading
         before={before}
         title={name}
-        aside={
-          <Button component="a" href={csv} download={`${name}.csv`} variant="secondary" icon={<DownloadIcon />} title="The full result, all pages, with this filter">
-            Export CSV
-          </Button>
-        }
+        aside={<ExportCsv href={csv} name={name} />}
       >
         {sourcesOf(data.sources).map(({ repo, revision, paths, clusters }) => (
           <span key={`${repo} ${revision}`} className="m-source" title={[repo, ...paths].join('\n')}>

@@ -1,14 +1,12 @@
 // Clusters as a list: filtered, sorted and counted by the hub, page by page.
 
-import { Button } from '@patternfly/react-core/dist/esm/components/Button';
-import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import { READ } from '../lib/api';
 import { useData, useThrottled } from '../lib/data';
 import { useChanges } from '../lib/live';
 import { only, usePlace, withParams } from '../lib/router';
 import { age, secondsSince } from '../lib/time';
 import type { ClusterRow, Page } from '../lib/types';
-import { Card, Failure, Heading, Loading, Nothing } from '../parts/blocks';
+import { Card, ExportCsv, Failure, Heading, Loading, Nothing } from '../parts/blocks';
 import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
 import { Ago, Bar, ClusterLink, Go, Sentence, StateLabel, useClock } from '../parts/words';
 
@@ -63,11 +61,7 @@ export function ClustersPage() {
     <>
       <Heading
         title="Clusters"
-        aside={
-          <Button component="a" href={csv} download="clusters.csv" variant="secondary" icon={<DownloadIcon />} title="The full result, all pages, with this filter">
-            Export CSV
-          </Button>
-        }
+        aside={<ExportCsv href={csv} name="clusters" />}
       >
         {data ? `${data.total} ${data.total === 1 ? 'cluster matches' : 'clusters match'}` : ' '}
       </Heading>

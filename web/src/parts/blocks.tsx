@@ -5,6 +5,7 @@ import { EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter } from 
 import { Skeleton } from '@patternfly/react-core/dist/esm/components/Skeleton';
 import CheckIcon from '@patternfly/react-icons/dist/esm/icons/check-icon';
 import CopyIcon from '@patternfly/react-icons/dist/esm/icons/copy-icon';
+import DownloadIcon from '@patternfly/react-icons/dist/esm/icons/download-icon';
 import ExclamationCircleIcon from '@patternfly/react-icons/dist/esm/icons/exclamation-circle-icon';
 import { type ReactNode, useEffect, useState } from 'react';
 import type { Refusal } from '../lib/api';
@@ -20,6 +21,15 @@ export function Heading({ title, before, children, aside }: { title: ReactNode; 
       </div>
       {aside && <div className="m-heading-aside">{aside}</div>}
     </header>
+  );
+}
+
+/** The full result of a page's question, whatever part of it is shown. */
+export function ExportCsv({ href, name }: { href: string; name: string }) {
+  return (
+    <Button component="a" href={href} download={`${name}.csv`} variant="secondary" icon={<DownloadIcon />} title="The full result, all pages, with this filter">
+      Export CSV
+    </Button>
   );
 }
 

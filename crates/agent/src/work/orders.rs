@@ -1,6 +1,6 @@
 //! Takes the orders of a work; see [`api::work::Order`]. What came of each is a condition of the work.
 
-use ::work::{Apply, Change, Outcome, Verdict};
+use ::work::{Apply, Outcome, Verdict};
 use api::conditions::{FALSE, Said, TRUE, UNKNOWN};
 use api::work::{ManifestWork, ORDERS, Orders, condition, orders, reason};
 use kube::ResourceExt;
@@ -14,6 +14,8 @@ use super::{LOCAL_TIMEOUT, Works, words};
 const FIELD_MANAGER: &str = "muster-orders";
 /// Of what is told of one order.
 const WHY_CHARS_MAX: usize = 200;
+/// A condition that says more is refused by Open Cluster Management's schema, and the whole status with it.
+const MESSAGE_CHARS_MAX: usize = 32_000;
 
 /// What came of a work's orders.
 #[derive(Default)]
@@ -36,10 +38,10 @@ pub async fn take(works: &Works, work: &ManifestWork, seen: &Seen, applies: &[Ap
             return Told { said: Some(said), is_waiting: false };
         }
     };
-    take_all(works, seen, applies, done, &asked).await
+    take_all(works, work, seen, applies, done, &asked).await
 }
 
-async fn take_all(works: &Works, seen: &Seen, applies: &[Apply], done: &Done, asked: &Orders) -> Told {
+async fn take_all(works: &Works, work: &ManifestWork, seen: &Seen, applies: &[Apply], done: &Done, asked: &Orders) -> Told {
     let (mut lines, mut is_waiting, mut is_refused) = (Vec::new(), false, false);
     for (name, order) in asked {
         let verdict = match applies.iter().find(|apply| is_application(apply, name)) {
@@ -47,8 +49,8 @@ async fn take_all(works: &Works, seen: &Seen, applies: &[Apply], done: &Done, as
             None => Verdict::Refuse("the work brings no such Application".to_owned()),
             Some(apply) => {
                 let live = live(seen, apply, done);
-                let verdict = ::work::decide_order(order, live, denied(apply).as_deref(), works.skew.hub_time(works.clock.now()));
-                match verdict {
+                let denied = ::work::denied_order(&work.spec, apply);
+                match ::work::decide_order(order, live, denied.as_deref(), works.skew.hub_time(works.clock.now())) {
                     Verdict::Take(patch) => match send(works, apply, &patch).await {
                         Ok(()) => {
                             tracing::info!(application = name, id = order.id, by = order.by, "order taken");
@@ -75,21 +77,14 @@ async fn take_all(works: &Works, seen: &Seen, applies: &[Apply], done: &Done, as
         (false, true) => (UNKNOWN, reason::ORDER_WAITING),
         (false, false) => (TRUE, reason::ORDERS_TAKEN),
     };
-    Told { said: Some(Said::new(condition::ORDERS_TAKEN, status, reason, lines.join("\n"))), is_waiting }
+    let message: String = lines.join("\n").chars().take(MESSAGE_CHARS_MAX).collect();
+    Told { said: Some(Said::new(condition::ORDERS_TAKEN, status, reason, message)), is_waiting }
 }
 
 fn is_application(apply: &Apply, name: &str) -> bool {
     apply.id.group == api::argo::GROUP
         && apply.id.resource == "applications"
         && name.split_once('/') == Some((apply.id.namespace.as_str(), apply.id.name.as_str()))
-}
-
-/// Returns why the work may not write the Application, if it may not.
-fn denied(apply: &Apply) -> Option<String> {
-    match &apply.change {
-        Change::Refuse { message, .. } => Some(message.clone()),
-        Change::Keep { .. } | Change::Wait { .. } | Change::Create { .. } | Change::Apply { .. } => None,
-    }
 }
 
 /// Returns the Application as it is after the apply.

@@ -10,8 +10,8 @@ use http::HeaderMap;
 use super::authn::service_account_user;
 use super::rbac::Rbac;
 use crate::admission::Ask;
-use crate::request::percent_decode;
 use crate::user::{SYSTEM_ANONYMOUS, SYSTEM_AUTHENTICATED, SYSTEM_UNAUTHENTICATED, UserInfo};
+use apimachinery::uri::percent_decode;
 
 const PREFIX: &str = "impersonate-";
 const USER: &str = "impersonate-user";

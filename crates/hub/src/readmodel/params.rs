@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apimachinery::status::Status;
-use apiserver::request::percent_decode;
+use apimachinery::uri::percent_decode;
 
 use super::{PAGE_DEFAULT, PAGE_MAX};
 

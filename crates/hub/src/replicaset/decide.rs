@@ -52,13 +52,14 @@ pub fn decide(seen: &Observed) -> Plan {
             wanted.entry(cluster).or_insert(&reference.name);
         }
     }
+    let hash = template_hash(&set.spec.manifest_work_template);
     for (cluster, placement) in &wanted {
         let entry = ((*cluster).clone(), (*placement).clone());
         match seen.works.get(*cluster) {
             None => plan.create.push(entry),
             // A work on its way out is made again when it is gone.
             Some(work) if work.metadata.deletion_timestamp.is_some() => {}
-            Some(work) if !is_as_wanted(work, set, placement) => plan.update.push(entry),
+            Some(work) if !is_as_wanted(work, set, placement, &hash) => plan.update.push(entry),
             Some(_) => {}
         }
     }
@@ -193,6 +194,8 @@ fn unheard(set: &ManifestWorkReplicaSet) -> Said {
 
 fn summary<'a>(seen: &Observed, clusters: impl Iterator<Item = &'a String>) -> ManifestWorkReplicaSetSummary {
     let mut sum = ManifestWorkReplicaSetSummary::default();
+    let template = &seen.set.spec.manifest_work_template;
+    let hash = template_hash(template);
     for work in clusters.filter_map(|c| seen.works.get(c)) {
         // What an agent said about an earlier spec says nothing about this one.
         let says = |type_: &str| {
@@ -200,7 +203,7 @@ fn summary<'a>(seen: &Observed, clusters: impl Iterator<Item = &'a String>) -> M
             found.is_some_and(|c| c.status == TRUE && c.observed_generation.is_none_or(|g| Some(g) == work.metadata.generation))
         };
         sum.total += 1;
-        sum.updated += i64::from(has_spec(work, &seen.set.spec.manifest_work_template));
+        sum.updated += i64::from(has_spec(work, template, &hash));
         sum.applied += i64::from(says(condition::APPLIED));
         sum.available += i64::from(says(condition::AVAILABLE));
         sum.progressing += i64::from(says(condition::PROGRESSING));
@@ -246,16 +249,17 @@ fn template_hash(template: &ManifestWorkSpec) -> String {
     short_hash(&serde_json::to_string(template).unwrap_or_default())
 }
 
-fn is_as_wanted(work: &ManifestWork, set: &ManifestWorkReplicaSet, placement: &str) -> bool {
+fn is_as_wanted(work: &ManifestWork, set: &ManifestWorkReplicaSet, placement: &str, hash: &str) -> bool {
     let found = work.metadata.labels.as_ref();
-    labels(set, placement).iter().all(|(k, v)| found.and_then(|l| l.get(k)) == Some(v)) && has_spec(work, &set.spec.manifest_work_template)
+    let has_labels = labels(set, placement).iter().all(|(k, v)| found.and_then(|l| l.get(k)) == Some(v));
+    has_labels && has_spec(work, &set.spec.manifest_work_template, hash)
 }
 
-/// Returns whether a work was made from the template as it is, and still says all that it says. The hash is for what the
+/// Returns whether a work was made from the template of this hash, as it is, and still says all that it says. The hash is for what the
 /// template no longer says; what the server filled in besides does not matter.
-fn has_spec(work: &ManifestWork, template: &ManifestWorkSpec) -> bool {
+fn has_spec(work: &ManifestWork, template: &ManifestWorkSpec, hash: &str) -> bool {
     let made_from = work.metadata.annotations.as_ref().and_then(|annotations| annotations.get(annotation::TEMPLATE_HASH));
-    if made_from != Some(&template_hash(template)) {
+    if made_from.is_none_or(|made_from| made_from != hash) {
         return false;
     }
     work.spec == *template

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use api::hub::path;
+use apimachinery::uri::percent_encode;
 use clap::Args;
 use serde_json::Value;
 
 use super::output::{Format, Output, print_table};
 use super::table::line;
 use super::{apps, problems, status};
-use crate::client::{Hub, Target, percent_encode, query};
+use crate::client::{Hub, Target, query};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";

@@ -30,13 +30,10 @@ fn prune_history(transaction: &Connection, rows_max: u64) -> rusqlite::Result<us
     let mut counted = transaction.prepare("SELECT cluster, count(*) FROM history GROUP BY cluster")?;
     let counts = counted.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(String, u64)>>>()?;
     let share = fair_share(counts.iter().map(|(_, count)| *count).collect(), rows_max);
-    let sql = "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE cluster = ? ORDER BY id LIMIT ?)";
-    let mut delete = transaction.prepare(sql)?;
-    let mut removed = 0;
-    for (cluster, count) in counts.iter().filter(|(_, count)| *count > share) {
-        removed += delete.execute(params![cluster, count - share])?;
-    }
-    Ok(removed)
+    // All in one pass: history is not kept in order of clusters.
+    let sql = "DELETE FROM history WHERE id IN (
+        SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY cluster ORDER BY id DESC) AS age FROM history) WHERE age > ?)";
+    transaction.execute(sql, [i64::try_from(share).unwrap_or(i64::MAX)])
 }
 
 /// Returns the most rows one may have so that all together have no more than `most`; what some do not need the others get.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::hub::{AppRow, Page, Problem, path};
+use apimachinery::uri::percent_encode;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -224,11 +225,6 @@ fn pages<'a, T: DeserializeOwned + Send + 'a>(hub: &'a kube::Client, at: &'a str
         }
     }
     .boxed()
-}
-
-fn percent_encode(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use api::argo::ApplicationSource;
+use apimachinery::uri::percent_encode;
 use serde_json::Value;
 
 use super::Found;
-use crate::client::{percent_encode, query};
+use crate::client::query;
 
 /// Works in one answer of the hub.
 const WORKS_PAGE: &str = "500";

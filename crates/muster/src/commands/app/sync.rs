@@ -128,7 +128,14 @@ impl Sync {
             match found.hub.read::<ResolveAnswer>(&format!("{}?{asked}", path::GIT_RESOLVE)).await {
                 Ok(answer) => drop(commits.insert(place, answer.commit)),
                 Err(error) => {
-                    eprintln!("{}", line(&format!("{} at {}: {error:#}; each cluster looks by itself", place.repo, place.revision)))
+                    eprintln!(
+                        "{}",
+                        line(&format!(
+                            "{} at {}: {error:#}; each cluster looks by itself",
+                            git::without_password(&place.repo),
+                            place.revision
+                        ))
+                    )
                 }
             }
         }
@@ -147,18 +154,44 @@ impl Sync {
         })
     }
 
+    /// Returns how far the clusters are; asks the works anew if what they told is old.
+    async fn look(
+        &self,
+        found: &Found,
+        id: &str,
+        clusters: &[String],
+        is_old: bool,
+        told: &mut (Instant, Told),
+    ) -> anyhow::Result<BTreeMap<String, Progress>> {
+        let rows = self.chosen.rows(found).await?;
+        if is_old {
+            *told = (Instant::now(), orders_told(found, self.chosen.cluster.as_deref()).await?);
+        }
+        Ok(progress(id, clusters, &rows, &told.1))
+    }
+
     /// Waits until every cluster is through with the order.
     async fn watch(&self, found: &Found, id: &str, clusters: &[String], refused: usize) -> anyhow::Result<ExitCode> {
         let begun = Instant::now();
         let mut told = (Instant::now(), BTreeMap::new());
         let mut said = String::new();
         loop {
-            let rows = self.chosen.rows(found).await?;
-            let mut all = progress(id, clusters, &rows, &told.1);
-            if told.0.elapsed() >= WORKS_EVERY || begun.elapsed() >= self.timeout {
-                told = (Instant::now(), orders_told(found, self.chosen.cluster.as_deref()).await?);
-                all = progress(id, clusters, &rows, &told.1);
-            }
+            let is_over = begun.elapsed() >= self.timeout;
+            let is_old = told.0.elapsed() >= WORKS_EVERY || is_over;
+            let all = match self.look(found, id, clusters, is_old, &mut told).await {
+                Ok(all) => all,
+                // The hub may be starting again; what was asked stands.
+                Err(error) if !is_over => {
+                    let text = line(&format!("{error:#}"));
+                    if text != said {
+                        eprintln!("{text}");
+                        said = text;
+                    }
+                    tokio::time::sleep(WORKS_EVERY).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let open: Vec<_> = all.iter().filter(|(_, progress)| matches!(progress, Progress::Open(_))).collect();
             let failed = all.values().filter(|progress| matches!(progress, Progress::Failed(_))).count();
             let text = format!("{}/{} clusters synced, {failed} failed", all.len() - open.len() - failed, all.len());
@@ -166,7 +199,6 @@ impl Sync {
                 eprintln!("{text}");
                 said = text;
             }
-            let is_over = begun.elapsed() >= self.timeout;
             if open.is_empty() || is_over {
                 let troubled = all.iter().filter_map(|(cluster, progress)| match progress {
                     Progress::Done(_) => None,
