@@ -63,12 +63,22 @@ export interface AppRow {
   syncedRevision?: string;
   syncedAt?: string;
   engine?: string;
+  isManual?: boolean;
+  behind?: Behind;
   resourcesCount: number;
   resourcesOutOfSync: number;
   resourcesDegraded: number;
   seenAt?: string;
   receivedAt?: string;
   isCurrent: boolean;
+}
+
+/** How far an Application that is synced by hand is behind its branch. */
+export interface Behind {
+  commits?: number;
+  isMore?: boolean;
+  since?: string;
+  dueAt?: string;
 }
 
 export interface WorkloadRow {

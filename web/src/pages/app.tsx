@@ -12,7 +12,7 @@ import { Card, Command, ExportCsv, Facts, Failure, Heading, Loading, Nothing } f
 import { Cell } from '../parts/matrix';
 import { ProblemCard } from '../parts/problem';
 import { Chips, type Column, Facets, Filters, Pager, Search, Table } from '../parts/table';
-import { Ago, appPath, ClusterLink, Commit, Go, Health, Version, Word } from '../parts/words';
+import { Ago, appPath, ClusterLink, Commit, Gap, Go, Health, Version, Word } from '../parts/words';
 
 const PAGE = 50;
 const RELOAD_MS = 1500;
@@ -144,6 +144,7 @@ function rowColumns(treeOf: (row: AppRow) => string): Column<AppRow>[] {
     { title: 'Cluster', sort: 'cluster', cell: (row) => <ClusterLink name={row.cluster} /> },
     { title: 'Sync', cell: (row) => <Word word={row.sync} isOld={!row.isCurrent} /> },
     { title: 'Health', cell: (row) => <Health row={row} /> },
+    { title: 'Behind', has: (row) => row.isManual === true, cell: (row) => <Gap row={row} /> },
     { title: 'Version', has: isNamed, cell: (row) => <Version {...row} /> },
     { title: 'Commit', cell: (row) => <Commit revision={row.revision} /> },
     { title: 'Objects', cell: (row) => <Go to={treeOf(row)} title="The objects of this Application on this cluster">{row.resourcesCount} objects</Go> },
@@ -189,6 +190,7 @@ function OnCluster({ app, namespace, name, cluster, before }: { app: string; nam
             ['Health', <Health key="h" row={row} />],
             ...(isNamed(row) ? ([['Version', row.version]] satisfies [string, string][]) : []),
             ['Commit', <Commit key="c" revision={row.revision} />],
+            ...(row.isManual ? ([['Behind its branch', <Gap key="b" row={row} />]] satisfies [string, React.ReactNode][]) : []),
             ['Last synced', <span key="l"><Ago at={row.syncedAt} fallback="never" /></span>],
             ['Engine', row.engine],
             ['Follows', `${row.targetRevision} · ${row.path}`],

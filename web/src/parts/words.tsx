@@ -11,6 +11,7 @@ import PendingIcon from '@patternfly/react-icons/dist/esm/icons/pending-icon';
 import PlusCircleIcon from '@patternfly/react-icons/dist/esm/icons/plus-circle-icon';
 import QuestionCircleIcon from '@patternfly/react-icons/dist/esm/icons/outlined-question-circle-icon';
 import { createContext, type ReactNode, useContext } from 'react';
+import { isOverdue, sentenceOfGap, titleOfGap } from '../lib/gap';
 import { useNow } from '../lib/live';
 import { isNamed } from '../lib/matrix';
 import { follow } from '../lib/router';
@@ -70,6 +71,18 @@ export function Health({ row }: { row: AppRow }) {
         </span>
       )}
     </>
+  );
+}
+
+/** How far behind its branch it is on a cluster, if somebody has to sync it there. */
+export function Gap({ row }: { row: AppRow }) {
+  const now = useClock();
+  if (!row.behind) return <span className="m-faint">{row.isManual ? 'not behind' : '–'}</span>;
+  const tone = isOverdue(row.behind, now) ? 'warn' : 'moving';
+  return (
+    <span className={`m-word m-tone-${tone} ${row.isCurrent ? '' : 'm-old'}`} title={titleOfGap(row.behind)}>
+      {TONE_ICON[tone]} {sentenceOfGap(row.behind, now)}
+    </span>
   );
 }
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { patch, signOut } from '../../src/lib/api';
+import { isOverdue, sentenceOfGap } from '../../src/lib/gap';
 import { keepOpen } from '../../src/lib/live';
 import { numberOfCell, sentenceOfCell, setsOf, toneOfCell } from '../../src/lib/matrix';
 import { span, stretches } from '../../src/lib/ribbon';
@@ -12,6 +13,22 @@ import type { RowsChanged, Tile } from '../../src/lib/types';
 
 const tile = (name: string, region: string, state: Tile[3] = 'Ready', seen = 1000): Tile => [name, 'set', region, state, seen, 'Ready'];
 const fleet = (...tiles: Tile[]) => new Map(tiles.map((tile) => [tile[0], tile]));
+
+describe('a gap', () => {
+  const now = Date.parse('2026-11-23T12:00:00Z');
+  const since = '2026-11-12T11:00:00Z';
+
+  it('says how many commits and since when, as far as that is known', () => {
+    expect(sentenceOfGap({ commits: 9, since }, now)).toBe('9 commits for 11 d');
+    expect(sentenceOfGap({ commits: 1, since }, now)).toBe('1 commit for 11 d');
+    expect(sentenceOfGap({ commits: 1000, isMore: true }, now)).toBe('over 1000 commits');
+    expect(sentenceOfGap({ since }, now)).toBe('behind for 11 d');
+  });
+
+  it('is late from its deadline on', () => {
+    expect([{ dueAt: '2026-11-23T12:00:00Z' }, { dueAt: '2026-11-23T12:00:01Z' }, {}].map((gap) => isOverdue(gap, now))).toEqual([true, false, false]);
+  });
+});
 
 describe('tiles', () => {
   it('are grouped by region and sorted, so that a cluster keeps its place', () => {
