@@ -49,7 +49,6 @@ struct Dir {
 impl Run {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = Runtime::new(Clock::wall());
-        controller::memory::give_back(&runtime);
         match self.part {
             PartCommand::Git(at) => serve_git(&runtime, &Layout::new(&at.dir)).await?,
             PartCommand::Hub(at) => serve_hub(&runtime, &Layout::new(&at.dir)).await?,

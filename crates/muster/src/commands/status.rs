@@ -16,6 +16,8 @@ use crate::client::{Hub, Target};
 use crate::code;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Whoever waits takes one part in so many of the hub's time at most: a large fleet is a large answer.
+const LOOK_SHARE: u32 = 10;
 /// How long the hub may take to answer, however little time is left.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,7 @@ impl Status {
         let mut said = String::new();
         loop {
             // A hub that does not answer is not waited for longer than for one that answers.
+            let asked = Instant::now();
             let left = self.timeout.saturating_sub(begun.elapsed()).max(LOOK_AT_LEAST);
             let seen = tokio::time::timeout(left, look(&hub)).await.unwrap_or_else(|_| Err(anyhow!("the hub does not answer")));
             let missing = match &seen {
@@ -78,9 +81,14 @@ impl Status {
                 }
                 _ => {}
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause(LOOK_EVERY, asked.elapsed())).await;
         }
     }
+}
+
+/// Returns how long to wait before the next look, after one that took so long.
+pub fn pause(at_least: Duration, took: Duration) -> Duration {
+    at_least.max(took * LOOK_SHARE)
 }
 
 /// Asks the hub.

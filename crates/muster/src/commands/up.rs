@@ -188,6 +188,7 @@ async fn tell(hub: &Hub, fleet: &Fleet) -> Infallible {
     let begun = Instant::now();
     let mut said = String::new();
     loop {
+        let asked = Instant::now();
         let (said_now, pause) = match status::look(hub).await {
             Ok(seen) => match status::missing(&seen, fleet.clusters() as usize) {
                 Some(missing) => (missing, TELL_EVERY),
@@ -202,7 +203,7 @@ async fn tell(hub: &Hub, fleet: &Fleet) -> Infallible {
             eprintln!("{:>6.1} s  {}", begun.elapsed().as_secs_f64(), line(&said_now));
             said = said_now;
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(status::pause(pause, asked.elapsed())).await;
     }
 }
 
