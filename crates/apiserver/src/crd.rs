@@ -4,11 +4,12 @@
 //! an accepted definition is established and served, a deleted one takes its objects with it.
 //! Existing definitions are loaded before the server answers its first request.
 
+mod rows;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apimachinery::gvk::GroupVersionResource;
-use apimachinery::schema::{self, Schema};
+use apimachinery::schema;
 use apimachinery::status::Status;
 use async_trait::async_trait;
 use controller::{Controller, Next};
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use store::{Change, Durability, Expect, Range, Write};
 
 use crate::admission::{Admission, Attributes, Authorize};
-use crate::registry::{Column, Origin, Resource, ScalePaths};
 use crate::{ApiServer, Inner, codec, keys, meta};
 
 const GROUP: &str = "apiextensions.k8s.io";
@@ -42,8 +42,8 @@ impl Inner {
     }
 
     fn serve_crd(&self, crd: &Value) {
-        match rows(crd) {
-            Ok(rows) => self.registry.set_crd(meta::name(crd), rows),
+        match rows::of(crd) {
+            Ok(rows) => self.registry.set_crd(meta::name(crd), &rows),
             Err(reason) => tracing::warn!(crd = meta::name(crd), %reason, "definition is not served"),
         }
     }
@@ -92,7 +92,7 @@ impl Inner {
     async fn reconcile_crd(&self, name: &str) -> Result<Next, Status> {
         let key = keys::object(GROUP, RESOURCE, "", name);
         let Some(entry) = self.options.store.get(&key, None).map_err(crate::handlers::store_error)? else {
-            self.registry.set_crd(name, Vec::new());
+            self.registry.set_crd(name, &[]);
             return Ok(Next::OnChange);
         };
         let crd = codec::decode(&entry.value)?;
@@ -101,7 +101,7 @@ impl Inner {
             if remaining > 0 {
                 return Ok(Next::After(std::time::Duration::from_millis(200)));
             }
-            self.registry.set_crd(name, Vec::new());
+            self.registry.set_crd(name, &[]);
             released(&crd)
         } else {
             let others: Vec<Value> = self.stored_crds().into_iter().filter(|o| meta::name(o) != name).collect();
@@ -176,7 +176,7 @@ fn accepted(crd: &Value, others: &[Value], now: &str) -> Value {
         let clash = all(names).into_iter().find(|n| theirs_all.contains(n));
         clash.or_else(|| (names["kind"] == theirs["kind"]).then(|| text(names, "kind").to_owned()))
     });
-    let schema_fault = rows(crd).err();
+    let schema_fault = rows::of(crd).err();
     let (is_accepted, reason, message) = match &taken {
         Some(name) => (false, "NamesConflict", format!("{name:?} is already in use")),
         None => (true, "NoConflicts", "no conflicts found".to_owned()),
@@ -250,108 +250,6 @@ fn set_condition(crd: &mut Value, ty: &str, status: bool, reason: &str, message:
         crd["status"] = json!({});
     }
     crd["status"]["conditions"] = Value::Array(conditions);
-}
-
-/// Returns the rows that a definition stands for, one a served version.
-pub(crate) fn rows(crd: &Value) -> Result<Vec<Resource>, String> {
-    let spec = &crd["spec"];
-    let names = &spec["names"];
-    let storage = versions(crd).find(|v| v["storage"] == json!(true)).ok_or("spec.versions: no version has storage: true")?;
-    let mut rows = Vec::new();
-    for version in versions(crd).filter(|v| v["served"] == json!(true)) {
-        let parsed = match version["schema"].get("openAPIV3Schema") {
-            Some(openapi) => schema::parse(openapi).map_err(|causes| {
-                causes
-                    .iter()
-                    .map(|c| format!("spec.versions[{}].schema.openAPIV3Schema: {}: {}", text(version, "name"), c.field, c.message))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            })?,
-            None => Schema::any(),
-        };
-        let strings =
-            |v: &Value| -> Vec<String> { v.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect() };
-        let scale = version["subresources"].get("scale").map(|s| ScalePaths {
-            spec_replicas: text(s, "specReplicasPath").into(),
-            status_replicas: text(s, "statusReplicasPath").into(),
-            label_selector: s["labelSelectorPath"].as_str().map(str::to_owned),
-        });
-        let deprecation = (version["deprecated"] == json!(true)).then(|| {
-            version["deprecationWarning"]
-                .as_str()
-                .map(str::to_owned)
-                .unwrap_or_else(|| format!("{}/{} {} is deprecated", text(spec, "group"), text(version, "name"), text(names, "kind")))
-        });
-        rows.push(Resource {
-            gvr: GroupVersionResource {
-                group: text(spec, "group").into(),
-                version: text(version, "name").into(),
-                resource: text(names, "plural").into(),
-            },
-            kind: text(names, "kind").into(),
-            singular: names["singular"].as_str().map_or_else(|| text(names, "kind").to_lowercase(), str::to_owned),
-            short_names: strings(&names["shortNames"]),
-            categories: strings(&names["categories"]),
-            namespaced: text(spec, "scope") == "Namespaced",
-            verbs: VERBS.to_vec(),
-            schema: Arc::new(with_object_meta(parsed)),
-            status_subresource: version["subresources"].get("status").is_some(),
-            scale,
-            subresources: Vec::new(),
-            columns: columns(version),
-            storage_version: text(storage, "name").into(),
-            storage_group: text(spec, "group").into(),
-            origin: Origin::Crd(meta::name(crd).into()),
-            selectable_fields: version["selectableFields"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|f| text(f, "jsonPath").to_owned())
-                .collect(),
-            deprecation,
-        });
-    }
-    Ok(rows)
-}
-
-/// A definition's schema leaves apiVersion, kind and metadata to Kubernetes.
-fn with_object_meta(mut parsed: Schema) -> Schema {
-    let string = Arc::new(Schema { ty: schema::Type::String, ..Schema::default() });
-    parsed.ty = schema::Type::Object;
-    parsed.properties.insert("apiVersion".into(), string.clone());
-    parsed.properties.insert("kind".into(), string);
-    parsed.properties.insert("metadata".into(), object_meta());
-    parsed
-}
-
-fn object_meta() -> Arc<Schema> {
-    const NAME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-    builtin::definition(NAME).expect("the built-in definitions have ObjectMeta").clone()
-}
-
-/// The columns of a version: its own, or the age.
-fn columns(version: &Value) -> Vec<Column> {
-    let own = version["additionalPrinterColumns"].as_array();
-    let column = |name: &str, ty: &str, format: &str, description: &str, priority: i64, path: &str| Column {
-        name: name.into(),
-        ty: ty.into(),
-        format: format.into(),
-        description: description.into(),
-        priority: i32::try_from(priority).unwrap_or(0),
-        path: path.into(),
-    };
-    let name = column("Name", "string", "name", "Name must be unique within a namespace.", 0, ".metadata.name");
-    let rest: Vec<Column> = match own {
-        Some(own) if !own.is_empty() => own
-            .iter()
-            .map(|c| {
-                let priority = c["priority"].as_i64().unwrap_or(0);
-                column(text(c, "name"), text(c, "type"), text(c, "format"), text(c, "description"), priority, text(c, "jsonPath"))
-            })
-            .collect(),
-        _ => vec![column("Age", "date", "", "Time since the object was created.", 0, ".metadata.creationTimestamp")],
-    };
-    std::iter::once(name).chain(rest).collect()
 }
 
 /// Checks definitions before they are stored.

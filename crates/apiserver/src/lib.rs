@@ -148,7 +148,7 @@ impl ApiServer {
         let connects = std::mem::take(&mut options.connects).into_iter().collect();
         let inner = Arc::new(Inner {
             metrics: Metrics::register(&options.runtime),
-            registry: Registry::new(builtin::resources().iter().map(registry::from_builtin)),
+            registry: Registry::new(registry::builtins()),
             watches,
             view,
             rbac,

@@ -4,7 +4,7 @@
 //! is driven by a row: there is no handler per kind. Readers take an immutable snapshot.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use apimachinery::gvk::{GroupVersionKind, GroupVersionResource};
 use apimachinery::schema::Schema;
@@ -72,6 +72,12 @@ pub enum Origin {
     Builtin,
     /// Name of the CustomResourceDefinition.
     Crd(String),
+}
+
+/// Returns the rows of all built-in kinds; every server of the process has these very ones.
+pub fn builtins() -> impl Iterator<Item = Arc<Resource>> {
+    static ROWS: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| builtin::resources().iter().map(from_builtin).map(Arc::new).collect());
+    ROWS.iter().cloned()
 }
 
 /// Returns the row of a built-in kind.
@@ -183,7 +189,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
+    pub fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
         let registry = Self::default();
         registry.change(|rows| rows.extend(resources));
         registry
@@ -194,22 +200,27 @@ impl Registry {
     }
 
     /// Replaces all rows that come from the named CRD; none removes it.
-    pub fn set_crd(&self, crd: &str, resources: Vec<Resource>) {
+    pub fn set_crd(&self, crd: &str, resources: &[Arc<Resource>]) {
+        let is_of_crd = |row: &Arc<Resource>| matches!(&row.origin, Origin::Crd(name) if name == crd);
         self.change(|rows| {
-            rows.retain(|r| r.origin != Origin::Crd(crd.to_owned()));
-            rows.extend(resources);
+            rows.retain(|row| !is_of_crd(row));
+            rows.extend(resources.iter().cloned());
         });
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Vec<Resource>)) {
+    /// Changes the table; what changes nothing leaves its generation.
+    fn change(&self, edit: impl FnOnce(&mut Vec<Arc<Resource>>)) {
         let _guard = self.changing.lock();
         let before = self.current.load_full();
-        let mut rows: Vec<Resource> = before.iter().map(|r| (**r).clone()).collect();
+        let mut rows: Vec<Arc<Resource>> = before.iter().cloned().collect();
         edit(&mut rows);
         // Of two rows of one path the later counts.
-        let by_path: BTreeMap<_, _> = rows.into_iter().map(|r| (r.gvr.clone(), Arc::new(r))).collect();
+        let by_path: BTreeMap<_, _> = rows.into_iter().map(|r| (r.gvr.clone(), r)).collect();
         let mut rows: Vec<Arc<Resource>> = by_path.into_values().collect();
         rows.sort_by(|a, b| a.path().cmp(&b.path()));
+        if rows.len() == before.rows.len() && rows.iter().zip(&before.rows).all(|(row, known)| Arc::ptr_eq(row, known)) {
+            return;
+        }
         self.current.store(Arc::new(Snapshot { rows, generation: before.generation + 1 }));
     }
 }
