@@ -32,7 +32,7 @@ use crate::spec::StoreSpec;
 
 const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
 const CERTIFICATE_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 365);
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(20);
 
 /// The way to the hub, and the kubeconfig that an agent joins with.
 #[derive(Clone)]

@@ -1,30 +1,31 @@
 //! The kinds that a simulated cluster's controllers watch and write, and where the API serves them.
 
-/// A kind with a controller here, or one that a controller writes.
+/// A kind with a controller here, or one that a controller writes; in the order in which their objects are looked at when many
+/// changed at once. Parts come before the whole, so that what befell ten pods is one status of their ReplicaSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Node,
     ConfigMap,
     PersistentVolumeClaim,
     PersistentVolume,
-    Service,
-    EndpointSlice,
+    Pod,
     ControllerRevision,
-    Deployment,
     ReplicaSet,
     StatefulSet,
     DaemonSet,
-    HorizontalPodAutoscaler,
-    Ingress,
-    CronJob,
     Job,
-    Pod,
+    CronJob,
+    Deployment,
+    HorizontalPodAutoscaler,
+    Service,
+    EndpointSlice,
+    Ingress,
     Lease,
     Event,
 }
 
 impl Kind {
-    /// Kind, group and version, plural; in the order of the enum.
+    /// Kind, group and version, plural.
     const fn row(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Node => ("Node", "v1", "nodes"),

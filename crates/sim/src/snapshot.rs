@@ -3,7 +3,7 @@
 //! A simulated cluster lives in memory; its file is there so that the same clusters come back after Ctrl-C
 //! or a kill. A database each would cost a thread and an fsync per write, times thousands of clusters; a
 //! whole cluster is some hundred kilobytes of JSON, which deflates to a tenth and is written in a
-//! millisecond, at most every few seconds and only if something but leases changed. What a kill loses is
+//! millisecond, at most every twenty seconds and only if something but leases changed. What a kill loses is
 //! seconds of what controllers and agent bring about again.
 //! Revisions are not reused: a resumed cluster goes on [`REVISIONS_SKIPPED`] later.
 
