@@ -16,8 +16,11 @@ help:
 	@echo "make bench | bench-agent | soak                measurements, and the long runs"
 	@echo "make dist; make dist-check                     tarballs in dist/ that need an old glibc only; run one in an old Debian"
 
+# One set of features for programs, tests and benchmarks, so that nothing is built twice.
+PROGRAMS = cargo build --release --locked --workspace --bins
+
 build: web
-	cargo build --release --locked -p muster -p muster-agent
+	$(PROGRAMS)
 
 up: build
 	$(MUSTER) up --dir $(DIR) --port $(PORT) $(if $(STORES),--stores $(STORES)) $(if $(EXAMPLE),--example $(EXAMPLE))
@@ -67,22 +70,24 @@ chromium:
 
 # Figures of SPECIFICATION.md. On a quiet machine: they share its cores with what drives them.
 bench:
-	cargo build --release --locked -p bench -p muster -p muster-agent
+	$(PROGRAMS)
+	target/release/bench fleet
 	target/release/bench store
 	target/release/bench records
 	target/release/bench read
 	target/release/bench apiserver
 
 bench-agent:
-	cargo build --release --locked -p bench -p muster-agent
+	$(PROGRAMS)
 	target/release/bench agent
 
-# Long runs: the hub is killed twenty times under load.
+# Long runs: the hub is killed twenty times under load; 3,000 stores live for an hour, in which nothing may grow.
 soak: kubectls
-	cargo build --release --locked -p bench -p muster -p muster-agent
+	$(PROGRAMS)
 	target/release/bench soak --rounds 20
 	MUSTER_SOAK_ROUNDS=20 cargo test --release --locked --workspace --test it -- killing_the_hub --nocapture
-	cargo test --release --locked -p muster --test it -- --ignored stories --nocapture
+	cargo test --release --locked --workspace --test it -- --ignored stories --nocapture
+	target/release/bench fleet --stores 3000 --rounds 1 --minutes 60
 
 # Prebuilt programs: scripts/dist.sh says what they need, dist-check sees it.
 dist: web

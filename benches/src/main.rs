@@ -5,6 +5,7 @@
 mod agent;
 mod apiserver;
 mod child;
+mod fleet;
 mod read;
 mod records;
 mod report;
@@ -12,12 +13,18 @@ mod soak;
 mod store;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::bail;
 
-const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] [directory]
+/// As `muster` has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] [--stores N] [--minutes N] [directory]
 
   agent      memory of the agent with ten workloads (needs the agent built)
+  fleet      the retailer with --stores (50): start, memory, --rounds merges to all of it; then it is watched for --minutes (0)
   apiserver  creates over TLS, memory (needs wrk)
   store      durable, lazy and in-memory writes, memory per object, opening
   read       what people wait for when they look at 10,000 clusters
@@ -28,7 +35,9 @@ The directory (default: the current one) is where files are written: its disk is
 
 fn main() -> anyhow::Result<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = take_rounds(&mut arguments)?;
+    let rounds = take(&mut arguments, "--rounds", 3)?;
+    let stores = take(&mut arguments, "--stores", 50)?;
+    let minutes = take(&mut arguments, "--minutes", 0)?;
     let directory = arguments.get(1).map_or(".", String::as_str);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let what = arguments.first().map_or("", String::as_str);
@@ -38,6 +47,10 @@ fn main() -> anyhow::Result<()> {
     let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     match what {
         "agent" => runtime.block_on(agent::run(directory.path())),
+        "fleet" => {
+            let plan = fleet::Plan { stores, merges: rounds, rest: Duration::from_secs(60 * minutes as u64) };
+            runtime.block_on(fleet::run(directory.path(), &plan))
+        }
         "apiserver" => runtime.block_on(apiserver::run(directory.path())),
         "store" => runtime.block_on(store::run(directory.path())),
         "records" => runtime.block_on(records::run(directory.path())),
@@ -47,10 +60,10 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Takes `--rounds N` out of the arguments.
-fn take_rounds(arguments: &mut Vec<String>) -> anyhow::Result<usize> {
-    let Some(at) = arguments.iter().position(|argument| argument == "--rounds") else { return Ok(3) };
-    let Some(Ok(rounds)) = arguments.get(at + 1).map(|text| text.parse()) else { bail!("--rounds takes a number") };
+/// Takes an option with a number out of the arguments.
+fn take(arguments: &mut Vec<String>, option: &str, default: usize) -> anyhow::Result<usize> {
+    let Some(at) = arguments.iter().position(|argument| argument == option) else { return Ok(default) };
+    let Some(Ok(number)) = arguments.get(at + 1).map(|text| text.parse()) else { bail!("{option} takes a number") };
     arguments.drain(at..=at + 1);
-    Ok(rounds)
+    Ok(number)
 }

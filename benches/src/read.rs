@@ -76,7 +76,8 @@ pub async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(connection: &tunnel::Connection, path: &str) -> anyhow::Result<bytes::Bytes> {
+/// Returns what the hub answers to one question.
+pub async fn ask(connection: &tunnel::Connection, path: &str) -> anyhow::Result<bytes::Bytes> {
     let request = http::Request::get(path).body(tunnel::body::empty())?;
     let answer = tunnel::send(&connection.http, request).await.map_err(|e| anyhow::anyhow!("{path}: {e}"))?;
     let status = answer.status();
