@@ -3,6 +3,7 @@
 //! Each prints what it did and one `name: figure` per line, so that a figure can be found by its name.
 
 mod agent;
+mod allocations;
 mod apiserver;
 mod child;
 mod fleet;
@@ -11,6 +12,7 @@ mod records;
 mod report;
 mod soak;
 mod store;
+mod writes;
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,6 +31,7 @@ const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] 
   store      durable, lazy and in-memory writes, memory per object, opening
   read       what people wait for when they look at 10,000 clusters
   records    intake of report streams, queries of the read model
+  writes     processor time and allocations of one write to the API server
   soak       kills the API server under load, --rounds times (3), and looks for what it lost
 
 The directory (default: the current one) is where files are written: its disk is what is measured.";
@@ -43,6 +46,14 @@ fn main() -> anyhow::Result<()> {
     let what = arguments.first().map_or("", String::as_str);
     if what == "serve" {
         return runtime.block_on(child::serve(Path::new(directory)));
+    }
+    if what == "writes" {
+        let definitions = api::hub_crds();
+        let definition = definitions.iter().find(|crd| crd.metadata.name.as_deref() == Some("applications.argoproj.io"));
+        let definition = serde_json::to_value(definition)?;
+        // What one thread does can be counted.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(writes::run(definition, allocations::of_this_thread));
     }
     let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     match what {

@@ -14,9 +14,10 @@ use store::Template;
 /// Nesting at which `serde_json` gives up.
 const JSON_DEPTH_MAX: usize = 128;
 
-/// Writes an object as it is stored: `metadata.resourceVersion` is left for the store to fill in.
-pub fn encode(object: &Value) -> Template {
-    let mut out = Vec::with_capacity(2048);
+/// Writes an object as it is stored: `metadata.resourceVersion` is left for the store to fill in. `managers` is the
+/// text of its `managedFields`; empty if it has none, or has them in it.
+pub fn encode(object: &Value, managers: &str) -> Template {
+    let mut out = Vec::with_capacity(2048 + managers.len());
     let mut revision_at = None;
     let Some(fields) = object.as_object() else {
         return Template { bytes: object.to_string().into_bytes(), revision_at };
@@ -27,7 +28,7 @@ pub fn encode(object: &Value) -> Template {
         write_json(&mut out, name);
         out.push(b':');
         match value {
-            Value::Object(metadata) if name == "metadata" => revision_at = Some(encode_metadata(&mut out, metadata)),
+            Value::Object(metadata) if name == "metadata" => revision_at = Some(encode_metadata(&mut out, metadata, managers)),
             other => write_json(&mut out, other),
         }
     }
@@ -36,35 +37,34 @@ pub fn encode(object: &Value) -> Template {
 }
 
 /// Writes metadata in key order; returns where the revision goes.
-fn encode_metadata(out: &mut Vec<u8>, metadata: &Map<String, Value>) -> usize {
-    const FIELD: &str = "resourceVersion";
-    let mut at = None;
-    let mut written = 0;
-    out.push(b'{');
-    let mut gap = |out: &mut Vec<u8>, written: &mut usize| {
-        comma(out, *written);
-        *written += 1;
-        out.extend_from_slice(b"\"resourceVersion\":\"");
-        at = Some(out.len());
-        out.push(b'"');
-    };
-    let mut is_written = false;
-    for (name, value) in metadata.iter().filter(|(name, _)| *name != FIELD) {
-        if !is_written && name.as_str() > FIELD {
-            gap(out, &mut written);
-            is_written = true;
+fn encode_metadata(out: &mut Vec<u8>, metadata: &Map<String, Value>, managers: &str) -> usize {
+    const REVISION: &str = "resourceVersion";
+    const EMPTY: &str = "\"\"";
+    let mut inserted = [("managedFields", managers), (REVISION, EMPTY)].into_iter().filter(|(_, text)| !text.is_empty()).peekable();
+    let mut fields = metadata.iter().filter(|(name, _)| *name != REVISION).peekable();
+    let mut revision_at = 0;
+    for index in 0.. {
+        let next = fields.peek().map(|(name, _)| name.as_str());
+        let is_inserted = inserted.peek().is_some_and(|(name, _)| next.is_none_or(|next| *name < next));
+        if next.is_none() && !is_inserted {
+            break;
         }
-        comma(out, written);
-        written += 1;
-        write_json(out, name);
-        out.push(b':');
-        write_json(out, value);
-    }
-    if !is_written {
-        gap(out, &mut written);
+        out.push(if index == 0 { b'{' } else { b',' });
+        if is_inserted {
+            let (name, text) = inserted.next().expect("was seen");
+            write_json(out, name);
+            out.push(b':');
+            revision_at = out.len() + 1;
+            out.extend_from_slice(text.as_bytes());
+        } else if let Some((name, value)) = fields.next() {
+            write_json(out, name);
+            out.push(b':');
+            write_json(out, value);
+        }
     }
     out.push(b'}');
-    at.unwrap_or_default()
+    // The revision is the last of what is inserted.
+    revision_at
 }
 
 fn comma(out: &mut Vec<u8>, index: usize) {
@@ -181,7 +181,7 @@ mod tests {
             json!({"metadata": {}}),
             json!({"metadata": {"uid": "u"}}),
         ] {
-            let template = encode(&object);
+            let template = encode(&object, "");
             let at = template.revision_at.expect("a gap");
             let mut bytes = template.bytes.clone();
             bytes.splice(at..at, b"42".iter().copied());

@@ -114,9 +114,9 @@ impl Inner {
             return Ok(Next::OnChange);
         }
         let change = if meta::is_terminating(&wanted) && meta::finalizers(&wanted).is_empty() {
-            Change::Delete(codec::encode(&wanted))
+            Change::Delete(codec::encode(&wanted, ""))
         } else {
-            Change::Put(codec::encode(&wanted))
+            Change::Put(codec::encode(&wanted, ""))
         };
         let write = Write { key, expect: Expect::Revision(entry.revision), change, durability: Durability::Durable };
         match self.options.store.write(write).await {
@@ -143,9 +143,9 @@ impl Inner {
                 }
                 meta::of(&mut object).insert("deletionTimestamp".into(), now.clone().into());
                 meta::of(&mut object).insert("deletionGracePeriodSeconds".into(), 0.into());
-                Change::Put(codec::encode(&object))
+                Change::Put(codec::encode(&object, ""))
             } else {
-                Change::Delete(codec::encode(&object))
+                Change::Delete(codec::encode(&object, ""))
             };
             let write = Write { key: entry.key.clone(), expect: Expect::Revision(entry.revision), change, durability: Durability::Durable };
             match self.options.store.write(write).await {

@@ -10,6 +10,7 @@
 //! every watcher in revision order or the watcher is cut off with 410.
 
 pub mod admission;
+mod apart;
 pub mod auth;
 mod client;
 mod codec;

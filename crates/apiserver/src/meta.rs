@@ -1,6 +1,7 @@
 //! `metadata`: what the server sets, keeps and checks on every object of every kind.
 
 use apimachinery::names;
+use apimachinery::schema::Touched;
 use apimachinery::status::Cause;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -61,9 +62,10 @@ pub fn begin_update(object: &mut Value, old: &Value) {
     for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "generateName"]
     {
         match old["metadata"].get(field) {
-            Some(value) => metadata.insert(field.into(), value.clone()),
-            None => metadata.remove(field),
-        };
+            Some(value) if metadata.get(field) == Some(value) => {}
+            Some(value) => drop(metadata.insert(field.into(), value.clone())),
+            None => drop(metadata.remove(field)),
+        }
     }
     metadata.remove("selfLink");
     drop_empty(metadata);
@@ -152,16 +154,9 @@ pub fn validate_update(object: &Value, old: &Value) -> Vec<Cause> {
     causes
 }
 
-/// Returns whether two objects differ in nothing but the times in managedFields.
-pub fn is_same(a: &Value, b: &Value) -> bool {
-    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
-    if a.len() != b.len() {
-        return false;
-    }
-    a.iter().all(|(name, value)| match b.get(name) {
-        Some(other) if name == "metadata" => is_same_metadata(value, other),
-        other => other == Some(value),
-    })
+/// Returns whether two objects without managedFields differ in nothing but their revision, of what is touched.
+pub fn is_same(a: &Value, b: &Value, touched: &Touched) -> bool {
+    !touched.has_any(|field| field != "metadata") && is_same_metadata(&a["metadata"], &b["metadata"])
 }
 
 fn is_same_metadata(a: &Value, b: &Value) -> bool {
@@ -170,14 +165,5 @@ fn is_same_metadata(a: &Value, b: &Value) -> bool {
     if relevant(a) != relevant(b) {
         return false;
     }
-    a.iter().filter(|(name, _)| *name != "resourceVersion").all(|(name, value)| match (name.as_str(), b.get(name)) {
-        ("managedFields", Some(other)) => is_same_managers(value, other),
-        (_, other) => other == Some(value),
-    })
-}
-
-fn is_same_managers(a: &Value, b: &Value) -> bool {
-    let (Some(a), Some(b)) = (a.as_array(), b.as_array()) else { return a == b };
-    let fields = ["manager", "operation", "subresource", "apiVersion", "fieldsType", "fieldsV1"];
-    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| fields.iter().all(|f| x.get(f) == y.get(f)))
+    a.iter().filter(|(name, _)| *name != "resourceVersion").all(|(name, value)| b.get(name) == Some(value))
 }

@@ -3,6 +3,7 @@
 //! As the strategies under `pkg/registry` upstream, reduced to tables: which kinds count generations,
 //! which keep a status given at creation, which are deleted gracefully.
 
+use apimachinery::schema::Touched;
 use serde_json::{Map, Value};
 
 use crate::registry::Resource;
@@ -132,44 +133,49 @@ pub fn begin_update(resource: &Resource, scope: Scope, object: &mut Value, old: 
 }
 
 fn copy_field(object: &mut Value, old: &Value, field: &str) {
-    let Some(fields) = object.as_object_mut() else { return };
-    match old.get(field) {
-        Some(value) => fields.insert(field.into(), value.clone()),
-        None => fields.remove(field),
-    };
+    if let Some(fields) = object.as_object_mut() {
+        restore(fields, field, old.get(field));
+    }
+}
+
+/// Makes a field what it was; most are that already.
+fn restore(fields: &mut Map<String, Value>, field: &str, was: Option<&Value>) {
+    match (fields.get_mut(field), was) {
+        (Some(value), Some(was)) if value == was => {}
+        (Some(value), Some(was)) => value.clone_from(was),
+        (None, Some(was)) => drop(fields.insert(field.to_owned(), was.clone())),
+        (Some(_), None) => drop(fields.remove(field)),
+        (None, None) => {}
+    }
+}
+
+/// Makes all fields but some what they were.
+fn restore_all_but(kept: &[&str], fields: &mut Map<String, Value>, old: &Map<String, Value>) {
+    fields.retain(|field, _| kept.contains(&field.as_str()) || old.contains_key(field));
+    for (field, was) in old.iter().filter(|(field, _)| !kept.contains(&field.as_str())) {
+        restore(fields, field, Some(was));
+    }
 }
 
 /// Keeps one field (and the managers, the revision) of the client's object.
 fn keep_all_but(object: &mut Value, old: &Value, field: &str) {
-    let mut kept = old.clone();
-    copy_field(&mut kept, object, field);
-    for sent in ["managedFields", "resourceVersion"] {
-        match object["metadata"].get(sent) {
-            Some(value) => crate::meta::of(&mut kept).insert(sent.into(), value.clone()),
-            None => crate::meta::of(&mut kept).remove(sent),
-        };
+    let empty = Map::new();
+    let old_metadata = old["metadata"].as_object().unwrap_or(&empty);
+    restore_all_but(&["managedFields", "resourceVersion"], crate::meta::of(object), old_metadata);
+    if let (Some(fields), Some(old)) = (object.as_object_mut(), old.as_object()) {
+        restore_all_but(&[field, "metadata"], fields, old);
     }
-    *object = kept;
 }
 
 /// Returns whether an update changed what the generation counts.
-pub fn is_new_generation(resource: &Resource, object: &Value, old: &Value) -> bool {
+pub fn is_new_generation(resource: &Resource, object: &Value, old: &Value, touched: &Touched) -> bool {
     if !counts_generations(resource) {
         return false;
     }
-    let counts = |field: &str| field != "metadata" && !(field == "status" && resource.status_subresource);
-    let is_changed = is_different(object, old, counts);
     // as apps deployment strategy: its annotations count too.
     let annotations_count = resource.gvr.group == "apps" && resource.gvr.resource == "deployments";
-    is_changed || (annotations_count && object["metadata"]["annotations"] != old["metadata"]["annotations"])
-}
-
-/// Returns whether two objects differ in a field that counts.
-fn is_different(a: &Value, b: &Value, counts: impl Fn(&str) -> bool) -> bool {
-    let empty = Map::new();
-    let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
-    a.iter().any(|(field, value)| counts(field) && b.get(field) != Some(value))
-        || b.keys().any(|field| counts(field) && !a.contains_key(field))
+    touched.has_any(|field| field != "metadata" && !(field == "status" && resource.status_subresource))
+        || (annotations_count && object["metadata"]["annotations"] != old["metadata"]["annotations"])
 }
 
 /// Returns whether a deletion is announced on the object even when nothing holds it.

@@ -25,8 +25,8 @@ mod table;
 mod validate;
 
 pub use convert::convert;
-pub use default::{default, prepare_create, prepare_update};
+pub use default::{default, default_touched, prepare_create, prepare_update};
 pub use openapi::{openapi_closure, openapi_definitions};
 pub use row::{BuiltinResource, COLUMN_FUNCTIONS, Column, Row, ScalePaths, Subresource};
 pub use table::{definition, definition_of, find, resources, schema_of};
-pub use validate::validate;
+pub use validate::{validate, validate_touched};

@@ -21,7 +21,13 @@ pub struct Comparison {
 
 /// Returns the differences between two objects of `schema`.
 pub fn compare(schema: &Schema, old: &Value, new: &Value) -> Comparison {
-    let difference = both(Some(schema), old, new);
+    compare_fields(schema, old, new, |_| true)
+}
+
+/// As [`compare`], of some fields of the objects only; what is no object has no fields.
+pub fn compare_fields(schema: &Schema, old: &Value, new: &Value, counts: impl Fn(&str) -> bool) -> Comparison {
+    let mut difference = Difference::default();
+    maps(Some(schema), old.as_object(), new.as_object(), &counts, &mut difference);
     Comparison { removed: difference.removed.below, modified: difference.modified.below, added: difference.added.below }
 }
 
@@ -40,11 +46,9 @@ impl Difference {
     }
 }
 
+/// Compares two values that differ.
 fn both(schema: Option<&Schema>, old: &Value, new: &Value) -> Difference {
     let mut difference = Difference::default();
-    if old == new {
-        return difference;
-    }
     let (old_shape, new_shape) = (shape(schema, old), shape(schema, new));
     // null takes the form of its counterpart.
     let form = match (old_shape, new_shape) {
@@ -56,7 +60,7 @@ fn both(schema: Option<&Schema>, old: &Value, new: &Value) -> Difference {
     };
     match form {
         Some(Shape::Leaf) => difference.modified = Node::member(),
-        Some(Shape::Map) => maps(schema, old.as_object(), new.as_object(), &mut difference),
+        Some(Shape::Map) => maps(schema, old.as_object(), new.as_object(), &|_| true, &mut difference),
         Some(Shape::List) => lists(schema, old, new, &mut difference),
         // A container became a leaf, or the other way round.
         None => {
@@ -68,10 +72,16 @@ fn both(schema: Option<&Schema>, old: &Value, new: &Value) -> Difference {
     difference
 }
 
-fn maps(schema: Option<&Schema>, old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>, difference: &mut Difference) {
+fn maps(
+    schema: Option<&Schema>,
+    old: Option<&Map<String, Value>>,
+    new: Option<&Map<String, Value>>,
+    counts: &dyn Fn(&str) -> bool,
+    difference: &mut Difference,
+) {
     let empty = Map::new();
     let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
-    for (name, old) in old {
+    for (name, old) in old.iter().filter(|(name, _)| counts(name)) {
         match new.get(name) {
             Some(new) if old == new => {}
             Some(new) => both(field(schema, name), old, new).hang_below(difference, &field_element(name)),
@@ -79,7 +89,7 @@ fn maps(schema: Option<&Schema>, old: Option<&Map<String, Value>>, new: Option<&
             None => difference.removed.below.insert(field_element(name), one(field(schema, name), old)),
         }
     }
-    for (name, new) in new {
+    for (name, new) in new.iter().filter(|(name, _)| counts(name)) {
         if !old.contains_key(name) && !is_absence(field(schema, name), new) {
             difference.added.below.insert(field_element(name), one(field(schema, name), new));
         }
@@ -98,6 +108,7 @@ fn lists(schema: Option<&Schema>, old: &Value, new: &Value, difference: &mut Dif
         let none = Vec::new();
         let (old, new) = (old.get(element).unwrap_or(&none), new.get(element).unwrap_or(&none));
         match (old.as_slice(), new.as_slice()) {
+            ([old], [new]) if old == new => {}
             ([old], [new]) => both(items(schema), old, new).hang_below(difference, element),
             ([], [new]) => difference.added.below.insert(element.clone(), one(items(schema), new)),
             ([old], []) => difference.removed.below.insert(element.clone(), one(items(schema), old)),

@@ -1,11 +1,12 @@
 //! The refusal of an apply that would take fields from their owners, in upstream's words.
 
 use super::fieldset::FieldSet;
-use super::managers::{Entry, Operation};
+use super::holders::Holder;
+use super::managers::Operation;
 use crate::status::{Cause, Status};
 
 /// Returns the 409 for fields that others own.
-pub fn conflict(mut conflicts: Vec<(&Entry, FieldSet)>) -> Status {
+pub fn conflict(mut conflicts: Vec<(&Holder<'_>, FieldSet)>) -> Status {
     conflicts.sort_by_key(|(owner, _)| named(owner));
     let mut causes = Vec::new();
     let mut text = Vec::new();
@@ -24,7 +25,7 @@ pub fn conflict(mut conflicts: Vec<(&Entry, FieldSet)>) -> Status {
     Status::new(409, "Conflict", message).with_causes(causes)
 }
 
-fn named(owner: &Entry) -> String {
+fn named(owner: &Holder<'_>) -> String {
     let subresource = if owner.subresource.is_empty() { String::new() } else { format!(" with subresource {:?}", owner.subresource) };
     match owner.operation {
         Operation::Apply => format!("{:?}{subresource}", owner.manager),

@@ -4,10 +4,12 @@
 //! element of a set, `i:0` a place in a list. An element is kept as its canonical text, so that a set and its
 //! JSON are the same tree. A container and what is below it are members apart from each other.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
+
+use super::nodes::Nodes;
 
 /// Nesting a set read from outside may have.
 const DEPTH_MAX: usize = 128;
@@ -15,7 +17,7 @@ const DEPTH_MAX: usize = 128;
 /// Paths within an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet {
-    pub(super) nodes: BTreeMap<Box<str>, Node>,
+    pub(super) nodes: Nodes,
 }
 
 /// What stands at one path element. Nodes that are neither members nor lead to one are never kept.
@@ -42,7 +44,7 @@ impl FieldSet {
 
     /// Returns how many paths are members.
     pub fn len(&self) -> usize {
-        self.nodes.values().map(|node| usize::from(node.is_member) + node.below.len()).sum()
+        self.nodes.iter().map(|(_, node)| usize::from(node.is_member) + node.below.len()).sum()
     }
 
     pub(super) fn insert(&mut self, element: Box<str>, node: Node) {
@@ -54,11 +56,12 @@ impl FieldSet {
     /// Adds the path of `elements`; the empty path is no field.
     pub fn insert_path(&mut self, elements: &[&str]) {
         if let Some((first, rest)) = elements.split_first() {
-            let node = self.nodes.entry((*first).into()).or_default();
+            let mut node = self.nodes.remove(first).unwrap_or_default();
             match rest {
                 [] => node.is_member = true,
                 rest => node.below.insert_path(rest),
             }
+            self.nodes.insert((*first).into(), node);
         }
     }
 
@@ -72,10 +75,10 @@ impl FieldSet {
     }
 
     pub fn union(mut self, other: &FieldSet) -> FieldSet {
-        for (element, node) in &other.nodes {
+        for (element, node) in other.nodes.iter() {
             match self.nodes.get_mut(element) {
                 None => {
-                    self.nodes.insert(element.clone(), node.clone());
+                    self.nodes.insert(element.into(), node.clone());
                 }
                 Some(own) => {
                     own.is_member |= node.is_member;
@@ -88,10 +91,10 @@ impl FieldSet {
 
     pub fn intersection(&self, other: &FieldSet) -> FieldSet {
         let mut both = FieldSet::default();
-        for (element, node) in &self.nodes {
+        for (element, node) in self.nodes.iter() {
             if let Some(theirs) = other.nodes.get(element) {
                 let is_member = node.is_member && theirs.is_member;
-                both.insert(element.clone(), Node { is_member, below: node.below.intersection(&theirs.below) });
+                both.insert(element.into(), Node { is_member, below: node.below.intersection(&theirs.below) });
             }
         }
         both
@@ -111,6 +114,15 @@ impl FieldSet {
         self
     }
 
+    /// Says whether all members are members of `other` as well.
+    pub fn is_within(&self, other: &FieldSet) -> bool {
+        self.nodes.iter().all(|(element, node)| {
+            let theirs = other.nodes.get(element);
+            let is_member = theirs.is_some_and(|theirs| theirs.is_member);
+            (is_member || !node.is_member) && (node.below.is_empty() || theirs.is_some_and(|theirs| node.below.is_within(&theirs.below)))
+        })
+    }
+
     /// Returns the members, as messages write them (`.spec.containers[name="a"].image`).
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
@@ -119,7 +131,7 @@ impl FieldSet {
     }
 
     fn collect(&self, prefix: &str, paths: &mut Vec<String>) {
-        for (element, node) in &self.nodes {
+        for (element, node) in self.nodes.iter() {
             let path = format!("{prefix}{}", shown(element));
             if node.is_member {
                 paths.push(path.clone());
@@ -134,9 +146,135 @@ impl FieldSet {
         read(object, 0)
     }
 
-    /// Writes `fieldsV1`.
-    pub fn into_fields_v1(self) -> Value {
-        Value::Object(write(self, false))
+    /// Reads the text of `fieldsV1` as [`FieldSet::write`] writes it.
+    pub fn from_text(text: &str) -> Result<FieldSet, serde_json::Error> {
+        Read.deserialize(&mut serde_json::Deserializer::from_str(text)).map(|node| node.below)
+    }
+
+    /// Says whether a member of this set stands in the text of another, be it on the way to its members.
+    pub fn touches(&self, text: &str) -> bool {
+        let mut is_touched = false;
+        let touch = Touch { set: self, is_touched: &mut is_touched };
+        // What cannot be read counts as touched: whoever reads it whole will see.
+        !self.is_empty() && (touch.deserialize(&mut serde_json::Deserializer::from_str(text)).is_err() || is_touched)
+    }
+
+    /// Writes the text of `fieldsV1`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_node(false, out);
+    }
+
+    fn write_node(&self, is_member: bool, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut is_first = true;
+        // Sorted, as a dot comes before all letters.
+        if is_member && !self.is_empty() {
+            out.extend_from_slice(b"\".\":{}");
+            is_first = false;
+        }
+        for (element, node) in self.nodes.iter() {
+            if !is_first {
+                out.push(b',');
+            }
+            is_first = false;
+            serde_json::to_writer(&mut *out, element).expect("writing text to memory cannot fail");
+            out.push(b':');
+            node.below.write_node(node.is_member, out);
+        }
+        out.push(b'}');
+    }
+}
+
+/// Reads one node of a text.
+struct Read;
+
+impl<'de> DeserializeSeed<'de> for Read {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Read {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut node = Node::default();
+        while let Some(element) = map.next_key::<Box<str>>()? {
+            let below = map.next_value_seed(Read)?;
+            if &*element == "." {
+                node.is_member = true;
+            } else {
+                node.below.insert(element, below);
+            }
+        }
+        node.is_member |= node.below.is_empty();
+        Ok(node)
+    }
+}
+
+/// Follows a text only where a set leads.
+struct Touch<'a> {
+    set: &'a FieldSet,
+    is_touched: &'a mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Touch<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Touch<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(found) = map.next_key_seed(Lookup(self.set))? {
+            match found {
+                Some(node) if !node.is_member && !*self.is_touched => {
+                    map.next_value_seed(Touch { set: &node.below, is_touched: &mut *self.is_touched })?
+                }
+                found => {
+                    *self.is_touched |= found.is_some();
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an element as what a set has there.
+struct Lookup<'a>(&'a FieldSet);
+
+impl<'a, 'de> DeserializeSeed<'de> for Lookup<'a> {
+    type Value = Option<&'a Node>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a, 'de> Visitor<'de> for Lookup<'a> {
+    type Value = Option<&'a Node>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path element")
+    }
+
+    fn visit_str<E>(self, element: &str) -> Result<Self::Value, E> {
+        Ok(self.0.nodes.get(element))
     }
 }
 
@@ -151,12 +289,6 @@ fn read(object: &Map<String, Value>, depth: usize) -> Result<FieldSet, String> {
         set.insert(canonical(key)?, node);
     }
     Ok(set)
-}
-
-fn write(set: FieldSet, is_member: bool) -> Map<String, Value> {
-    let dot = (is_member && !set.is_empty()).then(|| (".".to_owned(), Value::Object(Map::new())));
-    let below = set.nodes.into_iter().map(|(element, node)| (element.into_string(), Value::Object(write(node.below, node.is_member))));
-    dot.into_iter().chain(below).collect()
 }
 
 /// Returns the one spelling of a path element.
@@ -207,6 +339,26 @@ mod tests {
         FieldSet::from_fields_v1(&fields).unwrap()
     }
 
+    fn written(set: &FieldSet) -> String {
+        let mut out = Vec::new();
+        set.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_set_touches_a_text_where_its_members_stand() {
+        let text = r#"{"f:spec":{"f:ports":{".":{},"k:{\"name\":\"a\"}":{".":{},"f:port":{}}},"f:replicas":{}}}"#;
+        let check = |fields: Value, expected: bool| assert_eq!(set(fields.clone()).touches(text), expected, "{fields}");
+        check(json!({}), false);
+        check(json!({"f:spec": {"f:image": {}}, "f:status": {}}), false);
+        check(json!({"f:spec": {"f:replicas": {"f:deeper": {}}}}), false);
+        check(json!({"f:spec": {"f:replicas": {}}}), true);
+        check(json!({"f:spec": {"f:ports": {"k:{\"name\":\"a\"}": {"f:port": {}}}}}), true);
+        check(json!({"f:spec": {"f:ports": {"k:{\"name\":\"b\"}": {"f:port": {}}}}}), false);
+        // On the way to what the text has: a list that is owned as a whole now.
+        check(json!({"f:spec": {}}), true);
+    }
+
     #[test]
     fn fields_v1_survives_a_round_trip_in_canonical_form() {
         let fields = json!({"f:metadata": {"f:labels": {".": {}, "f:a": {}}, "f:finalizers": {"v:\"x\"": {}}},
@@ -224,8 +376,11 @@ mod tests {
             ]
         );
         assert_eq!(parsed.len(), 6);
-        assert_eq!(set(parsed.clone().into_fields_v1()), parsed);
-        assert!(parsed.into_fields_v1()["f:spec"]["f:ports"].get("k:{\"name\":\"a\",\"port\":80}").is_some());
+        let text = written(&parsed);
+        assert_eq!(FieldSet::from_text(&text).unwrap(), parsed);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((set(value.clone()), value.to_string()), (parsed, text));
+        assert!(value["f:spec"]["f:ports"].get("k:{\"name\":\"a\",\"port\":80}").is_some());
     }
 
     #[test]

@@ -17,13 +17,13 @@ pub fn merge(schema: Option<&Schema>, live: &Value, config: &Value) -> Value {
         (Value::Object(_), Value::Null) if shape(schema, live) == Shape::Map => live.clone(),
         (Value::Array(_), Value::Null) if shape(schema, live) == Shape::List => live.clone(),
         (Value::Object(old), Value::Object(new)) if shape(schema, live) == Shape::Map => {
-            let mut merged = old.clone();
-            for (name, value) in new {
-                let value = match old.get(name) {
-                    Some(live) => merge(field(schema, name), live, value),
-                    None => value.clone(),
-                };
-                merged.insert(name.clone(), value);
+            let kept = old.iter().map(|(name, live)| match new.get(name) {
+                Some(value) => (name.clone(), merge(field(schema, name), live, value)),
+                None => (name.clone(), live.clone()),
+            });
+            let mut merged: Map<String, Value> = kept.collect();
+            for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
+                merged.insert(name.clone(), value.clone());
             }
             Value::Object(merged)
         }
@@ -125,14 +125,14 @@ pub fn remove(schema: Option<&Schema>, value: Value, set: &FieldSet) -> Value {
 /// of managers can be compared (a manager of `.spec.a` does not own `.spec` by itself).
 pub fn with_named_fields(schema: Option<&Schema>, set: &FieldSet) -> FieldSet {
     let mut full = FieldSet::default();
-    for (element, node) in &set.nodes {
+    for (element, node) in set.nodes.iter() {
         let (child, is_named) = match element.strip_prefix("f:") {
             Some(name) => (field(schema, name), is_named(schema, name)),
             None => (items(schema), false),
         };
         let below = with_named_fields(child, &node.below);
         let is_member = node.is_member || (is_named && !below.is_empty());
-        full.insert(element.clone(), super::fieldset::Node { is_member, below });
+        full.insert(element.into(), super::fieldset::Node { is_member, below });
     }
     full
 }

@@ -9,15 +9,20 @@
 //! Deliberately not here: conversion between versions (every entry is read by the given schema), validation, and
 //! immutable fields, which the API server restores after either call.
 //!
+//! Objects come and go without their `managedFields`, which are text beside them: of other managers' entries a write
+//! mostly reads no more than that they do not concern it.
+//!
 //! Invariant: a member of an entry is a field of the object or was set to an empty value; entries are canonical,
 //! so an apply that changes nothing returns its input.
 
 mod compare;
 mod conflict;
 mod fieldset;
+mod holders;
 mod last_applied;
 mod managers;
 mod merge;
+mod nodes;
 mod shape;
 
 use std::borrow::Cow;
@@ -28,7 +33,9 @@ use serde_json::{Value, json};
 
 pub use compare::{Comparison, compare};
 pub use fieldset::FieldSet;
-pub use managers::{Entry, Managers, Operation, UPDATE_MANAGERS_MAX};
+use holders::{Holder, Holders};
+pub use holders::{UPDATE_MANAGERS_MAX, is_same_but_times};
+pub use managers::{Entry, Managers, Operation};
 pub use shape::fieldset_of;
 
 use crate::schema::{Schema, drop_nulls};
@@ -74,94 +81,102 @@ static NEVER_OWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     set
 });
 
-/// Returns `new` with its `managedFields` after a write that is no apply; `old` is `None` for a create.
+/// An object that is there, without its `managedFields`.
+#[derive(Clone, Copy, Debug)]
+pub struct Live<'a> {
+    pub object: &'a Value,
+    /// The text of its `managedFields`, as written here; empty if it has none.
+    pub managers: &'a str,
+}
+
+/// Returns the text of `managedFields` after a write that is no apply, empty if there are none; `old` is `None` for a create.
 ///
-/// Managers stated in `new` are taken if they can be read; otherwise those of `old` are. A single empty entry
-/// forgets all, `[]` forgets nothing.
-pub fn update(schema: &Schema, old: Option<&Value>, mut new: Value, writer: &Writer) -> Value {
-    let mut managers = stated_managers(schema, old, &new, writer);
-    let nothing = json!({});
-    let changed = writer.scope.within(compare(schema, old.unwrap_or(&nothing), &new));
+/// Managers stated in `new` are taken out of it and used if they can be read; otherwise those of `old` are. A single
+/// empty entry forgets all, `[]` forgets nothing.
+pub fn update(schema: &Schema, old: Option<Live>, new: &mut Value, writer: &Writer) -> String {
+    let stated = take_managers(new);
+    let nothing = Value::Null;
+    let (known, old) = old.map_or(("", &nothing), |old| (old.managers, old.object));
+    let changed = compare_within(schema, old, new, writer.scope);
     let taken = changed.added.union(&changed.modified);
-    for entry in &mut managers.entries {
-        entry.fields = std::mem::take(&mut entry.fields).difference(&taken).difference(&changed.removed);
+    let stated = stated.and_then(|stated| stated_managers(schema, known, stated, writer));
+    if stated.is_none() && taken.is_empty() && changed.removed.is_empty() {
+        return known.to_owned();
+    }
+    let mut managers = stated.unwrap_or_else(|| Holders::read(known));
+    for holder in &mut managers.0 {
+        holder.lose(schema, &taken);
+        holder.lose(schema, &changed.removed);
     }
     let fields = taken.difference(&NEVER_OWNED);
     if !fields.is_empty() {
-        managers.join(writer.entry(Operation::Update, fields));
+        managers.join(schema, writer.holder(Operation::Update, fields));
     }
-    managers.write_to(&mut new);
-    new
+    managers.write(schema)
 }
 
-/// Returns `live` with `config` applied, or the 409 that names the owners of what it would overwrite.
-/// `live` is `None` when the object is not there yet.
-pub fn apply(schema: &Schema, live: Option<&Value>, config: &Value, writer: &Writer, force: bool) -> Result<Value, Status> {
+/// Returns `live` with `config` applied and the text of its `managedFields`, or the 409 that names the owners of what it would
+/// overwrite. `live` is `None` when the object is not there yet.
+pub fn apply(schema: &Schema, live: Option<Live>, config: &Value, writer: &Writer, force: bool) -> Result<(Value, String), Status> {
     check_config(schema, config, writer)?;
     let config = writer.scope.of_config(config);
     let nothing = json!({});
-    let known = live.map_or_else(Managers::default, |live| Managers::of(schema, live).unwrap_or_default());
-    let mut managers = known.clone();
-    let live_bare = without_managers(live.unwrap_or(&nothing));
-    if live.is_some() && managers.entries.is_empty() {
-        let fields = compare(schema, &nothing, &live_bare).added.difference(&NEVER_OWNED);
+    let (known, live_bare) = live.map_or(("", &nothing), |live| (live.managers, live.object));
+    let mut managers = Holders::read(known);
+    if live.is_some() && managers.0.is_empty() {
+        let fields = compare(schema, &nothing, live_bare).added.difference(&NEVER_OWNED);
         let before = Writer { manager: BEFORE_FIRST_APPLY, subresource: "", ..*writer };
-        managers.join(before.entry(Operation::Update, fields));
+        managers.join(schema, before.holder(Operation::Update, fields));
     }
 
     // 1. Lay the configuration over the object.
-    let merged = merge::merge(Some(schema), &live_bare, &config);
-    let fields = writer.scope.of_fields(fieldset_of(schema, &config));
+    let merged = merge::merge(Some(schema), live_bare, &config);
+    let own_fields = writer.scope.of_fields(fieldset_of(schema, &config));
     // 2. Take out what the manager stated last time and does not now, unless others own it.
-    let mut own = writer.entry(Operation::Apply, fields);
-    let stated_before = managers.entries.iter().position(|entry| entry.is_same_owner(&own)).map(|index| managers.entries.remove(index));
-    let last_fields = stated_before.as_ref().map(|entry| entry.fields.clone()).unwrap_or_default();
-    let mut object = take_out(schema, merged, &last_fields, &own.fields, &managers);
+    let mut own = writer.holder(Operation::Apply, FieldSet::default());
+    let stated_before = managers.0.iter().position(|holder| holder.is_same_owner(&own)).map(|index| managers.0.remove(index));
+    let last_fields = stated_before.map(|mut holder| std::mem::take(holder.fields(schema))).unwrap_or_default();
+    let mut object = take_out(schema, merged, last_fields, &own_fields, &mut managers);
     // 3. What changes now is the manager's; others lose it, which they may refuse.
-    let changed = writer.scope.within(compare(schema, &live_bare, &object));
+    let changed = compare_within(schema, live_bare, &object, writer.scope);
     let taken = changed.added.union(&changed.modified);
-    let conflicts: Vec<(&Entry, FieldSet)> =
-        managers.entries.iter().map(|entry| (entry, entry.fields.intersection(&taken))).filter(|(_, fields)| !fields.is_empty()).collect();
-    if !force && !conflicts.is_empty() && !is_kubectls_own(schema, &live_bare, writer, &conflicts) {
-        return Err(conflict::conflict(conflicts));
+    if !force {
+        let conflicts = managers.0.iter_mut().map(|holder| (holder.common(schema, &taken), holder));
+        let conflicts: Vec<(&Holder<'_>, FieldSet)> =
+            conflicts.filter(|(fields, _)| !fields.is_empty()).map(|(fields, holder)| (holder as &_, fields)).collect();
+        if !conflicts.is_empty() && !is_kubectls_own(schema, live_bare, writer, &conflicts) {
+            return Err(conflict::conflict(conflicts));
+        }
     }
-    for entry in &mut managers.entries {
-        entry.fields = std::mem::take(&mut entry.fields).difference(&taken).difference(&changed.removed);
+    for holder in &mut managers.0 {
+        holder.lose(schema, &taken);
+        holder.lose(schema, &changed.removed);
     }
-    own.fields = own.fields.difference(&NEVER_OWNED);
-    managers.entries.push(own);
+    *own.fields(schema) = own_fields.difference(&NEVER_OWNED);
+    managers.0.push(own);
     if writer.manager == last_applied::MANAGER && writer.scope != Scope::OnlyStatus {
         last_applied::refresh(&mut object, &config);
     }
     // 4. What an apply cannot set is the object's, and a `null` has done its work.
-    keep_system_fields(&mut object, &live_bare);
+    keep_system_fields(&mut object, live_bare);
     drop_nulls(schema, &mut object);
     // 5. Times move only when something else does, so that applying twice writes once.
     if object == *live_bare {
-        for entry in &mut managers.entries {
-            if let Some(same) = known
-                .entries
-                .iter()
-                .find(|known| known.is_same_owner(entry) && known.fields == entry.fields && known.api_version == entry.api_version)
-            {
-                entry.time.clone_from(&same.time);
-            }
-        }
+        managers.keep_times(schema, &mut Holders::read(known));
     }
-    managers.write_to(&mut object);
-    Ok(object)
+    Ok((object, managers.write(schema)))
 }
 
 /// Returns `merged` without what `last` states, `own` does not and nobody else owns.
-fn take_out(schema: &Schema, merged: Value, last: &FieldSet, own: &FieldSet, others: &Managers) -> Value {
-    let schema = Some(schema);
-    if last.clone().difference(own).is_empty() {
+fn take_out(schema: &Schema, merged: Value, last: FieldSet, own: &FieldSet, others: &mut Holders) -> Value {
+    if last.is_within(own) {
         return merged;
     }
+    let owned = others.0.iter_mut().fold(own.clone(), |owned, holder| owned.union(holder.fields(schema)));
+    let schema = Some(schema);
     let named = |set: &FieldSet| merge::with_named_fields(schema, set);
     let fields_of = |value: &Value| schema.map(|schema| named(&fieldset_of(schema, value))).unwrap_or_default();
-    let last = named(last);
-    let owned = others.entries.iter().fold(own.clone(), |owned, entry| owned.union(&entry.fields));
+    let last = named(&last);
     let all = fields_of(&merged);
     // Without all the manager stated last; then with what is owned put back; then with what nobody ever stated
     // put back, as structured-merge-diff `prune`, `addBackOwnedItems`, `addBackDanglingItems`.
@@ -214,68 +229,52 @@ fn keep_system_fields(object: &mut Value, live: &Value) {
     }
 }
 
-fn stated_managers(schema: &Schema, old: Option<&Value>, new: &Value, writer: &Writer) -> Managers {
-    let of_old = || old.and_then(|old| Managers::of(schema, old).ok()).unwrap_or_default();
-    if !writer.subresource.is_empty() {
-        return of_old();
+/// Takes `managedFields` out of an object.
+fn take_managers(object: &mut Value) -> Option<Value> {
+    object.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
+}
+
+/// Returns the entries that a client states instead of the known ones.
+fn stated_managers<'a>(schema: &Schema, known: &str, stated: Value, writer: &Writer) -> Option<Holders<'a>> {
+    if !writer.subresource.is_empty() || stated.to_string() == known {
+        return None;
     }
-    if Managers::is_reset(new) {
-        return Managers::default();
+    let object = json!({"metadata": {"managedFields": stated}});
+    if Managers::is_reset(&object) {
+        return Some(Holders::default());
     }
-    match Managers::of(schema, new) {
-        Ok(stated) if !stated.entries.is_empty() => stated,
-        Ok(_) | Err(_) => of_old(),
-    }
+    Holders::stated(schema, &object).ok().filter(|stated| !stated.0.is_empty())
 }
 
 /// Says whether all conflicts are with what kubectl itself once applied from the client's side.
-fn is_kubectls_own(schema: &Schema, live: &Value, writer: &Writer, conflicts: &[(&Entry, FieldSet)]) -> bool {
+fn is_kubectls_own(schema: &Schema, live: &Value, writer: &Writer, conflicts: &[(&Holder<'_>, FieldSet)]) -> bool {
     writer.manager == last_applied::MANAGER
         && last_applied::fields(schema, live)
             .is_some_and(|own| conflicts.iter().all(|(_, fields)| fields.clone().difference(&own).is_empty()))
 }
 
-fn without_managers(object: &Value) -> Cow<'_, Value> {
-    if object.get("metadata").and_then(|metadata| metadata.get("managedFields")).is_none() {
-        return Cow::Borrowed(object);
+impl<'a> Writer<'a> {
+    fn holder(&self, operation: Operation, fields: FieldSet) -> Holder<'a> {
+        let time = Timestamp::from_second(self.now.as_second()).unwrap_or(self.now).to_string();
+        Holder::new(self.manager, operation, self.api_version, self.subresource, time, fields)
     }
-    let mut bare = object.clone();
-    if let Some(metadata) = bare.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
-    Cow::Owned(bare)
 }
 
-impl Writer<'_> {
-    fn entry(&self, operation: Operation, fields: FieldSet) -> Entry {
-        Entry {
-            manager: self.manager.to_owned(),
-            operation,
-            api_version: self.api_version.to_owned(),
-            subresource: self.subresource.to_owned(),
-            time: Some(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now).to_string()),
-            fields,
-        }
-    }
+/// Returns the differences in what a write may change.
+fn compare_within(schema: &Schema, old: &Value, new: &Value, scope: Scope) -> Comparison {
+    compare::compare_fields(schema, old, new, |field| match scope {
+        Scope::Everything => true,
+        Scope::AllButStatus => field != "status",
+        Scope::OnlyStatus => field == "status",
+    })
 }
 
 impl Scope {
-    fn within(self, changed: Comparison) -> Comparison {
-        match self {
-            Scope::Everything => changed,
-            Scope::AllButStatus | Scope::OnlyStatus => Comparison {
-                removed: self.of_fields(changed.removed),
-                modified: self.of_fields(changed.modified),
-                added: self.of_fields(changed.added),
-            },
-        }
-    }
-
     fn of_fields(self, mut fields: FieldSet) -> FieldSet {
         match self {
             Scope::Everything => {}
-            Scope::AllButStatus => fields.nodes.retain(|element, _| &**element != "f:status"),
-            Scope::OnlyStatus => fields.nodes.retain(|element, _| &**element == "f:status"),
+            Scope::AllButStatus => fields.nodes.retain(|element, _| element != "f:status"),
+            Scope::OnlyStatus => fields.nodes.retain(|element, _| element == "f:status"),
         }
         fields
     }

@@ -5,12 +5,12 @@
 
 use serde_json::{Map, Value};
 
-use super::{Additional, Schema};
+use super::{Additional, Schema, Touched};
 
 /// Fills in the defaults of `schema`, everywhere below `value`.
 pub fn default(schema: &Schema, value: &mut Value) {
     match value {
-        Value::Object(object) => default_object(schema, object),
+        Value::Object(object) => default_object(schema, object, &Touched::All),
         Value::Array(list) => {
             let Some(items) = &schema.items else { return };
             for item in list {
@@ -27,7 +27,14 @@ pub fn default(schema: &Schema, value: &mut Value) {
     }
 }
 
-fn default_object(schema: &Schema, object: &mut Map<String, Value>) {
+/// As [`default`], of the fields of a whole object that a write touches.
+pub fn default_touched(schema: &Schema, object: &mut Value, touched: &Touched) {
+    if let Value::Object(object) = object {
+        default_object(schema, object, touched);
+    }
+}
+
+fn default_object(schema: &Schema, object: &mut Map<String, Value>, touched: &Touched) {
     for (name, field) in &schema.properties {
         if let Some(known) = &field.default {
             match object.get_mut(&**name) {
@@ -40,7 +47,7 @@ fn default_object(schema: &Schema, object: &mut Map<String, Value>) {
         }
     }
     let mut has_dropped = false;
-    for (name, value) in object.iter_mut() {
+    for (name, value) in object.iter_mut().filter(|(name, _)| touched.has(name)) {
         let Some(field) = schema.field(name) else { continue };
         if value.is_null() && field.drops_null() {
             match &field.default {

@@ -17,16 +17,18 @@ mod path;
 mod pattern;
 mod prune;
 mod structural;
+mod touched;
 mod validate;
 
-pub use default::{default, drop_nulls};
+pub use default::{default, default_touched, drop_nulls};
 pub use format::is_valid as is_valid_format;
 pub use parse::parse;
 pub use path::Path;
 pub use pattern::{LazyRegex, compile as compile_pattern};
 pub use prune::prune;
 pub use structural::structural;
-pub use validate::{Lists, validate, validate_update, validate_with};
+pub use touched::Touched;
+pub use validate::{Lists, validate, validate_touched, validate_update, validate_with};
 
 /// One node of a resolved schema.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -16,6 +16,7 @@ enum Step<'a> {
     Root(&'a str),
     Field(&'a str),
     Index(usize),
+    Key(&'a str),
 }
 
 impl<'a> Path<'a> {
@@ -30,6 +31,11 @@ impl<'a> Path<'a> {
 
     pub fn index(&'a self, index: usize) -> Path<'a> {
         Path { parent: Some(self), step: Step::Index(index) }
+    }
+
+    /// A key of a map, which may hold dots.
+    pub fn key(&'a self, key: &'a str) -> Path<'a> {
+        Path { parent: Some(self), step: Step::Key(key) }
     }
 
     fn is_empty(&self) -> bool {
@@ -47,6 +53,7 @@ impl fmt::Display for Path<'_> {
             Step::Field(name) if self.parent.is_some_and(|p| p.is_empty()) => f.write_str(name),
             Step::Field(name) => write!(f, ".{name}"),
             Step::Index(index) => write!(f, "[{index}]"),
+            Step::Key(key) => write!(f, "[{key}]"),
         }
     }
 }

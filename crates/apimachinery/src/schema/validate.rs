@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Number, Value};
 
-use super::{Additional, ListType, Path, Rules, Schema, Type, format};
+use super::{Additional, ListType, Path, Rules, Schema, Touched, Type, format};
 use crate::status::Cause;
 
 /// Causes collected at most; the rest of a value that is wrong this often is not looked at.
@@ -44,6 +44,23 @@ pub fn validate_update(schema: &Schema, value: &Value, old: &Value, path: &str, 
     check.causes
 }
 
+/// As [`validate_with`], of the fields of a whole object that a write touches.
+pub fn validate_touched(schema: &Schema, object: &Value, lists: Lists, touched: &Touched) -> Vec<Cause> {
+    let (Touched::Only(_), Value::Object(fields)) = (touched, object) else { return validate_with(schema, object, "", lists) };
+    let mut check = Check { lists, causes: Vec::new() };
+    let root = Path::root("");
+    check.presence(schema, fields, &root);
+    for (name, value) in fields.iter().filter(|(name, _)| touched.has(name)) {
+        if let Some(field) = schema.field(name) {
+            check.value(field, value, None, &root.field(name));
+        }
+    }
+    if let Some(rules) = &schema.rules {
+        check.rules(schema, rules, object, &root);
+    }
+    check.causes
+}
+
 struct Check {
     lists: Lists,
     causes: Vec<Cause>,
@@ -69,7 +86,7 @@ impl Check {
         }
     }
 
-    fn object(&mut self, schema: &Schema, object: &Map<String, Value>, old: Option<&Value>, path: &Path) {
+    fn presence(&mut self, schema: &Schema, object: &Map<String, Value>, path: &Path) {
         for name in &schema.required {
             if !object.contains_key(&**name) {
                 self.causes.push(Cause::required(path.field(name).to_string(), ""));
@@ -78,6 +95,10 @@ impl Check {
         if schema.embedded_resource {
             self.embedded(object, path);
         }
+    }
+
+    fn object(&mut self, schema: &Schema, object: &Map<String, Value>, old: Option<&Value>, path: &Path) {
+        self.presence(schema, object, path);
         if schema.properties.is_empty() && !matches!(schema.additional, Additional::Of(_)) {
             return;
         }

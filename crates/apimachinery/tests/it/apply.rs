@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use apimachinery::apply::{Managers, Operation, Scope, Writer, apply, update};
+use apimachinery::apply::{self, Live, Managers, Operation, Scope, Writer};
 use apimachinery::schema::{Schema, parse};
+use apimachinery::status::Status;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -95,6 +96,35 @@ fn writer(manager: &str, second: i64) -> Writer<'_> {
         now: Timestamp::from_second(1_700_000_000 + second).unwrap(),
         scope: Scope::Everything,
     }
+}
+
+/// Takes an object and its managers apart.
+fn apart(object: &Value) -> (Value, String) {
+    let mut object = object.clone();
+    let managers = object["metadata"].as_object_mut().and_then(|metadata| metadata.remove("managedFields"));
+    (object, managers.map(|managers| managers.to_string()).unwrap_or_default())
+}
+
+fn together(mut object: Value, managers: &str) -> Value {
+    if !managers.is_empty() {
+        object["metadata"]["managedFields"] = serde_json::from_str(managers).unwrap();
+    }
+    object
+}
+
+/// As [`apply::update`], of whole objects.
+fn update(schema: &Schema, old: Option<&Value>, mut new: Value, writer: &Writer) -> Value {
+    let old = old.map(apart);
+    let old = old.as_ref().map(|(object, managers)| Live { object, managers });
+    let managers = apply::update(schema, old, &mut new, writer);
+    together(new, &managers)
+}
+
+/// As [`apply::apply`], of whole objects.
+fn apply(schema: &Schema, live: Option<&Value>, config: &Value, writer: &Writer, force: bool) -> Result<Value, Status> {
+    let live = live.map(apart);
+    let live = live.as_ref().map(|(object, managers)| Live { object, managers });
+    apply::apply(schema, live, config, writer, force).map(|(object, managers)| together(object, &managers))
 }
 
 fn bare(object: &Value) -> Value {
@@ -330,7 +360,7 @@ fn disjoint(config: &Value) -> Value {
 
 /// Says whether the field of `path`, as `fieldsV1` elements, is in `value`.
 fn exists(schema: &Schema, value: &Value, path: &str) -> bool {
-    let owned: BTreeSet<String> = apimachinery::apply::compare(schema, &json!({}), value).added.paths().into_iter().collect();
+    let owned: BTreeSet<String> = apply::compare(schema, &json!({}), value).added.paths().into_iter().collect();
     owned.contains(path)
 }
 
@@ -389,7 +419,7 @@ proptest! {
             }
             if *is_apply {
                 let own = owners.get(&format!("{manager} Apply")).cloned().unwrap_or_default();
-                for path in apimachinery::apply::fieldset_of(&schema, config).paths() {
+                for path in apply::fieldset_of(&schema, config).paths() {
                     let is_identity = matches!(path.as_str(), ".apiVersion" | ".kind" | ".metadata.name");
                     prop_assert!(is_identity || own.contains(&path), "step {}: {} applied {} but owns {:?}", index, manager, path, own);
                 }

@@ -8,8 +8,10 @@
 //! 6. own: managedFields
 //! 7. store
 
+use std::borrow::Cow;
+
 use apimachinery::apply;
-use apimachinery::schema;
+use apimachinery::schema::{self, Touched};
 use apimachinery::status::{Cause, Status};
 use serde_json::Value;
 use store::{Change, Durability, Entry, Expect, Write};
@@ -17,7 +19,7 @@ use store::{Change, Durability, Entry, Expect, Write};
 use super::{Call, FieldValidation, Stored, store_error};
 use crate::admission::{Attributes, Operation};
 use crate::strategy::{self, Scope};
-use crate::{Inner, codec, convert, meta};
+use crate::{Inner, apart, codec, convert, meta};
 
 /// The largest object, as etcd's default request limit that clients know.
 const OBJECT_BYTES_MAX: usize = 1536 * 1024;
@@ -26,12 +28,12 @@ const OBJECT_BYTES_MAX: usize = 1536 * 1024;
 const OBJECT_DEPTH_MAX: usize = 120;
 
 /// How a write was asked for; decides how field ownership is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// Fields that changed are the manager's.
     Update,
-    /// `managedFields` is right already: server-side apply wrote it.
-    Settled,
+    /// Server-side apply wrote `managedFields`: their text.
+    Settled(String),
 }
 
 impl Inner {
@@ -99,11 +101,12 @@ impl Inner {
     }
 
     /// Fills in defaults of the schema and of the kind.
-    pub(crate) fn default(&self, call: &Call, object: &mut Value) {
-        schema::default(&call.resource.schema, object);
-        if call.resource.is_builtin() {
-            builtin::default(&call.resource.gvk(), object);
+    pub(crate) fn default(&self, call: &Call, object: &mut Value, touched: &Touched) {
+        if !call.resource.is_builtin() {
+            return schema::default(&call.resource.schema, object);
         }
+        schema::default_touched(&call.resource.schema, object, touched);
+        builtin::default_touched(&call.resource.gvk(), object, touched);
     }
 
     /// Runs admission plugins that may change the object.
@@ -117,17 +120,29 @@ impl Inner {
     }
 
     /// Checks the object against metadata rules, schema, the kind's own rules and admission plugins.
-    pub(crate) async fn validate(&self, call: &Call, operation: Operation, object: &Value, old: Option<&Value>) -> Result<(), Status> {
-        let mut causes = meta::validate(object, call.resource.namespaced);
+    pub(crate) async fn validate(
+        &self,
+        call: &Call,
+        operation: Operation,
+        object: &Value,
+        old: Option<&Value>,
+        touched: &Touched,
+    ) -> Result<(), Status> {
+        let mut causes = Vec::new();
+        if touched.has("metadata") {
+            causes.extend(meta::validate(object, call.resource.namespaced));
+        }
         if let Some(old) = old {
             causes.extend(meta::validate_update(object, old));
         } else {
             causes.extend(crate::names::validate(&call.resource, meta::name(object)));
         }
-        let lists = if call.resource.is_builtin() { schema::Lists::MayRepeat } else { schema::Lists::Distinct };
-        causes.extend(schema::validate_with(&call.resource.schema, object, "", lists));
         if call.resource.is_builtin() {
-            causes.extend(builtin::validate(&call.resource.gvk(), object, old));
+            causes.extend(schema::validate_touched(&call.resource.schema, object, schema::Lists::MayRepeat, touched));
+            causes.extend(builtin::validate_touched(&call.resource.gvk(), object, old, touched));
+        } else {
+            // The schema may have become another since the object was stored.
+            causes.extend(schema::validate_with(&call.resource.schema, object, "", schema::Lists::Distinct));
         }
         if !causes.is_empty() {
             return Err(invalid(call, object, causes));
@@ -156,9 +171,10 @@ impl Inner {
     }
 
     /// Stores an object; `expect` says what must be there. `Ok(None)` means that something else is.
-    pub(crate) async fn put(&self, call: &Call, object: &Value, expect: Expect) -> Result<Option<Entry>, Status> {
+    pub(crate) async fn put(&self, call: &Call, object: &Value, managers: &str, expect: Expect) -> Result<Option<Entry>, Status> {
         let name = meta::name(object);
-        let depth = codec::depth(object);
+        // `managedFields` stand in the metadata of the object.
+        let depth = codec::depth(object).max(2 + apart::depth(managers));
         if depth > OBJECT_DEPTH_MAX {
             let kind = &call.resource.kind;
             let message = format!(
@@ -168,10 +184,10 @@ impl Inner {
         }
         let stored;
         let template = if call.resource.is_storage_version() {
-            codec::encode(object)
+            codec::encode(object, managers)
         } else {
             stored = convert::to_storage(&call.resource, object.clone());
-            codec::encode(&stored)
+            codec::encode(&stored, managers)
         };
         if template.bytes.len() > OBJECT_BYTES_MAX {
             let (size, kind) = (template.bytes.len(), &call.resource.kind);
@@ -183,11 +199,11 @@ impl Inner {
     }
 
     /// Removes an object, telling watchers of its last state.
-    pub(crate) async fn remove(&self, call: &Call, object: &Value, expect: Expect) -> Result<Option<Entry>, Status> {
+    pub(crate) async fn remove(&self, call: &Call, object: &Value, managers: &str, expect: Expect) -> Result<Option<Entry>, Status> {
         let last = if call.resource.is_storage_version() {
-            codec::encode(object)
+            codec::encode(object, managers)
         } else {
-            codec::encode(&convert::to_storage(&call.resource, object.clone()))
+            codec::encode(&convert::to_storage(&call.resource, object.clone()), managers)
         };
         let key = call.key(meta::name(object));
         self.write(Write { key, expect, change: Change::Delete(last), durability: Durability::Durable }).await
@@ -217,40 +233,51 @@ impl Inner {
         scope: Scope,
         ownership: Ownership,
     ) -> Result<Option<Entry>, Status> {
+        apart::drop_known(&mut object, old.managers());
         meta::begin_update(&mut object, &old.value);
         strategy::begin_update(&call.resource, scope, &mut object, &old.value);
         if call.resource.is_builtin() && scope == Scope::Main {
             builtin::prepare_update(&call.resource.gvk(), &mut object, &old.value);
         }
-        self.default(call, &mut object);
+        let touched = Touched::by(&object, &old.value);
+        self.default(call, &mut object, &touched);
         self.admit(call, Operation::Update, &mut object, Some(&old.value)).await?;
-        if strategy::is_new_generation(&call.resource, &object, &old.value) {
+        let touched = Touched::by(&object, &old.value);
+        if strategy::is_new_generation(&call.resource, &object, &old.value, &touched) {
             let generation = old.value["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
             meta::of(&mut object).insert("generation".into(), generation.into());
         }
-        self.validate(call, Operation::Update, &object, Some(&old.value)).await?;
-        if ownership == Ownership::Update {
-            object = self.own(call, Some(&old.value), object)?;
-        }
+        self.validate(call, Operation::Update, &object, Some(&old.value), &touched).await?;
+        let managers = self.own(call, Some(old), &mut object, &ownership)?;
         let is_dry_run = call.is_dry_run()?;
         let removes = meta::is_terminating(&object) && is_released(call, &object);
-        if meta::is_same(&object, &old.value) && !removes {
+        if !removes && meta::is_same(&object, &old.value, &touched) && apply::is_same_but_times(&managers, old.managers()) {
             return Ok(Some(old.entry.clone()));
         }
         if is_dry_run {
             let revision = old.value["metadata"]["resourceVersion"].clone();
             meta::of(&mut object).insert("resourceVersion".into(), revision);
-            let value = convert::to_storage(&call.resource, object).to_string().into();
+            let value = convert::to_storage(&call.resource, apart::together(object, &managers)).to_string().into();
             return Ok(Some(Entry { value, ..old.entry.clone() }));
         }
         let expect = Expect::Revision(old.entry.revision);
-        if removes { self.remove(call, &object, expect).await } else { self.put(call, &object, expect).await }
+        if removes { self.remove(call, &object, &managers, expect).await } else { self.put(call, &object, &managers, expect).await }
     }
 
-    /// Returns the object with the ownership of a write that is no apply.
-    pub(crate) fn own(&self, call: &Call, old: Option<&Value>, object: Value) -> Result<Value, Status> {
+    /// Returns the text of the object's `managedFields` after the write.
+    pub(crate) fn own<'a>(
+        &self,
+        call: &Call,
+        old: Option<&Stored>,
+        object: &mut Value,
+        ownership: &'a Ownership,
+    ) -> Result<Cow<'a, str>, Status> {
+        if let Ownership::Settled(managers) = ownership {
+            return Ok(Cow::Borrowed(managers));
+        }
         let (manager, api_version) = (call.field_manager()?, call.resource.gvk().api_version());
-        Ok(apply::update(&call.resource.schema, old, object, &self.writer(call, &manager, &api_version)))
+        let writer = self.writer(call, &manager, &api_version);
+        Ok(Cow::Owned(apply::update(&call.resource.schema, old.map(Stored::live), object, &writer)))
     }
 
     /// Returns who writes, what and when, for field ownership.

@@ -1,5 +1,6 @@
 //! `create`
 
+use apimachinery::schema::Touched;
 use apimachinery::status::{Cause, Status};
 use http::Response;
 use serde_json::Value;
@@ -7,7 +8,7 @@ use store::Expect;
 
 use super::Call;
 use crate::admission::Operation;
-use crate::{Body, Inner, meta, strategy};
+use crate::{Body, Inner, apart, meta, strategy};
 
 /// How many names are tried for a generateName, as RetryGenerateName upstream.
 const GENERATED_NAMES: usize = 8;
@@ -32,32 +33,30 @@ impl Inner {
         }
         if !is_generated {
             let name = meta::name(&object).to_owned();
-            let created = self.create_named(call, object, ownership).await?;
+            let created = self.create_named(call, object, &ownership).await?;
             return created.ok_or_else(|| already_exists(call, &name));
         }
         for _ in 0..GENERATED_NAMES {
             let mut attempt = object.clone();
             meta::of(&mut attempt).insert("name".into(), format!("{prefix}{}", self.options.entropy.name_suffix()).into());
-            if let Some(response) = self.create_named(call, attempt, ownership).await? {
+            if let Some(response) = self.create_named(call, attempt, &ownership).await? {
                 return Ok(response);
             }
         }
         Err(already_exists(call, ""))
     }
 
-    async fn create_named(&self, call: &Call, mut object: Value, ownership: Ownership) -> Result<Option<Response<Body>>, Status> {
+    async fn create_named(&self, call: &Call, mut object: Value, ownership: &Ownership) -> Result<Option<Response<Body>>, Status> {
         self.fill_in(call, &mut object);
-        self.default(call, &mut object);
+        self.default(call, &mut object, &Touched::All);
         self.admit(call, Operation::Create, &mut object, None).await?;
-        self.validate(call, Operation::Create, &object, None).await?;
-        if ownership == Ownership::Update {
-            object = self.own(call, None, object)?;
-        }
+        self.validate(call, Operation::Create, &object, None, &Touched::All).await?;
+        let managers = self.own(call, None, &mut object, ownership)?;
         if call.is_dry_run()? {
             let is_there = self.options.store.get(&call.key(meta::name(&object)), None).map_err(super::store_error)?.is_some();
-            return if is_there { Ok(None) } else { self.answer_value(call, 201, object).map(Some) };
+            return if is_there { Ok(None) } else { self.answer_value(call, 201, apart::together(object, &managers)).map(Some) };
         }
-        match self.put(call, &object, Expect::Absent).await? {
+        match self.put(call, &object, &managers, Expect::Absent).await? {
             Some(entry) => self.answer_entry(call, 201, &entry).map(Some),
             None => Ok(None),
         }

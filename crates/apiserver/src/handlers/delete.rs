@@ -3,7 +3,7 @@
 //! As apiserver `registry/generic/registry/store.go Delete`: an object with finalizers or a grace
 //! period is marked, and removed by whoever takes away the last reason to keep it.
 
-use apimachinery::schema;
+use apimachinery::schema::{self, Touched};
 use apimachinery::status::Status;
 use http::Response;
 use serde_json::{Value, json};
@@ -38,7 +38,8 @@ enum Propagation {
 
 /// What became of an object.
 enum Outcome {
-    Removed(Value),
+    /// Its last state, and its uid.
+    Removed(Entry, String),
     Marked(Entry),
     /// Somebody else changed it: look again.
     Changed,
@@ -105,10 +106,10 @@ impl Inner {
     pub(crate) async fn delete(&self, call: &Call) -> Result<Response<Body>, Status> {
         let options = DeleteOptions::of(call)?;
         match self.delete_named(call, &options).await? {
-            Outcome::Removed(object) if returns_object(call) => self.answer_value(call, 200, object),
-            Outcome::Removed(object) => {
+            Outcome::Removed(entry, _) if returns_object(call) => self.answer_entry(call, 200, &entry),
+            Outcome::Removed(_, uid) => {
                 let details = json!({
-                    "name": meta::name(&object), "group": call.resource.gvr.group, "kind": call.resource.gvr.resource, "uid": meta::text(&object, "uid"),
+                    "name": call.path.name, "group": call.resource.gvr.group, "kind": call.resource.gvr.resource, "uid": uid,
                 });
                 let mut status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
                 if call.resource.gvr.group.is_empty()
@@ -141,7 +142,7 @@ impl Inner {
             let pinned = DeleteOptions { uid: options.uid.clone().or_else(|| Some(listed_uid.to_owned())), ..options.clone() };
             match self.delete_named(&one, &pinned).await {
                 Ok(Outcome::Changed) => return Err(changed(&one)),
-                Ok(Outcome::Removed(_) | Outcome::Marked(_)) => items.push(object),
+                Ok(Outcome::Removed(..) | Outcome::Marked(_)) => items.push(object),
                 Err(gone) if gone.code == 404 => {}
                 Err(_) if self.load(&one).is_ok_and(|now| meta::text(&now.value, "uid") != listed_uid) => {}
                 Err(error) => return Err(error),
@@ -167,20 +168,21 @@ impl Inner {
 
     async fn delete_stored(&self, call: &Call, options: &DeleteOptions, old: &Stored) -> Result<Outcome, Status> {
         let object = self.mark(call, options, &old.value);
+        let uid = || meta::text(&old.value, "uid").to_owned();
         if options.is_dry_run {
-            return Ok(Outcome::Removed(old.value.clone()));
+            return Ok(Outcome::Removed(old.entry.clone(), uid()));
         }
         let expect = Expect::Revision(old.entry.revision);
         if is_released(call, &object) {
             // as BeforeDelete upstream: what is not deleted gracefully goes as it was, unmarked.
             let last = if strategy::is_deleted_gracefully(&call.resource) { &object } else { &old.value };
-            let removed = self.remove(call, last, expect).await?;
-            return removed.map_or(Ok(Outcome::Changed), |entry| Ok(Outcome::Removed(self.value_of(&call.resource, &entry)?)));
+            let removed = self.remove(call, last, old.managers(), expect).await?;
+            return Ok(removed.map_or(Outcome::Changed, |entry| Outcome::Removed(entry, uid())));
         }
-        if meta::is_same(&object, &old.value) {
+        if meta::is_same(&object, &old.value, &Touched::by(&object, &old.value)) {
             return Ok(Outcome::Marked(old.entry.clone()));
         }
-        Ok(self.put(call, &object, expect).await?.map_or(Outcome::Changed, Outcome::Marked))
+        Ok(self.put(call, &object, old.managers(), expect).await?.map_or(Outcome::Changed, Outcome::Marked))
     }
 
     /// Returns the object marked for deletion, with the finalizers that the propagation asks for.

@@ -15,6 +15,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
+use apimachinery::apply::Live;
 use apimachinery::status::{Cause, Status};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -26,7 +27,7 @@ use crate::negotiate::{Accepted, Form};
 use crate::registry::Resource;
 use crate::request::{RequestInfo, ResourcePath};
 use crate::user::UserInfo;
-use crate::{Body, Inner, codec, convert, http as answers, keys, table};
+use crate::{Body, Inner, apart, codec, convert, http as answers, keys, table};
 
 /// An authenticated and authorized request to a resource of the table.
 pub struct Call {
@@ -44,8 +45,20 @@ pub struct Call {
 /// An object in the store.
 pub struct Stored {
     pub entry: Entry,
-    /// In the version of the call.
+    /// In the version of the call, without `managedFields`.
     pub value: Value,
+    /// The text of its `managedFields`, empty without.
+    managers: Bytes,
+}
+
+impl Stored {
+    pub fn managers(&self) -> &str {
+        std::str::from_utf8(&self.managers).unwrap_or_default()
+    }
+
+    pub fn live(&self) -> Live<'_> {
+        Live { object: &self.value, managers: self.managers() }
+    }
 }
 
 /// What a client says about unknown and duplicate fields.
@@ -131,8 +144,9 @@ impl Inner {
     pub(crate) fn load(&self, call: &Call) -> Result<Stored, Status> {
         let entry = self.options.store.get(&call.key(&call.path.name), None).map_err(store_error)?;
         let entry = entry.ok_or_else(|| call.not_found())?;
-        let value = self.value_of(&call.resource, &entry)?;
-        Ok(Stored { entry, value })
+        let (value, managers) = apart::decode(&entry.value)?;
+        let value = if call.resource.is_storage_version() { value } else { convert::from_storage(&call.resource, value) };
+        Ok(Stored { entry, value, managers })
     }
 
     /// Returns an entry's object in the version of `resource`.

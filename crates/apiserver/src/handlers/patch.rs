@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::commit::Ownership;
 use super::update::{ATTEMPTS, changed, check_preconditions};
-use super::{Call, FieldValidation};
+use super::{Call, FieldValidation, Stored};
 use crate::strategy::Scope;
-use crate::{Body, Inner, codec, meta};
+use crate::{Body, Inner, apart, codec, meta};
 
 /// The four kinds of patch, by media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Inner {
         let body = parse_patch(kind, &call.body)?;
         for _ in 0..ATTEMPTS {
             let old = self.load(call)?;
-            let mut object = apply_patch(call, kind, &old.value, &body.value)?;
+            let mut object = apply_patch(call, kind, &old, &body.value)?;
             check_kept(call, &object)?;
             self.check_fields(call, call.field_validation()?, &mut object, body.duplicates.clone())?;
             // A patch that names a revision means that one; the copied one is no demand.
@@ -80,8 +80,9 @@ impl Inner {
             match self.load(call) {
                 Ok(old) => {
                     check_preconditions(call, &config, &old)?;
-                    let object = apply::apply(schema, Some(&old.value), &config, &writer, is_forced).map_err(|e| about(call, e))?;
-                    if let Some(entry) = self.finish_update(call, &old, object, scope, Ownership::Settled).await? {
+                    let object = apply::apply(schema, Some(old.live()), &config, &writer, is_forced);
+                    let (object, managers) = object.map_err(|e| about(call, e))?;
+                    if let Some(entry) = self.finish_update(call, &old, object, scope, Ownership::Settled(managers)).await? {
                         return self.answer_entry(call, 200, &entry);
                     }
                 }
@@ -91,8 +92,9 @@ impl Inner {
                         return Err(call.conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")));
                     }
                     meta::of(&mut config).remove("resourceVersion");
-                    let object = apply::apply(schema, None, &config, &writer, is_forced).map_err(|e| about(call, e))?;
-                    match self.create_object(call, object, Ownership::Settled).await {
+                    let object = apply::apply(schema, None, &config, &writer, is_forced);
+                    let (object, managers) = object.map_err(|e| about(call, e))?;
+                    match self.create_object(call, object, Ownership::Settled(managers)).await {
                         Err(exists) if exists.reason == "AlreadyExists" => {}
                         other => return other,
                     }
@@ -166,13 +168,22 @@ fn parse_patch(kind: Kind, body: &[u8]) -> Result<codec::Parsed, Status> {
     Ok(parsed)
 }
 
-fn apply_patch(call: &Call, kind: Kind, object: &Value, body: &Value) -> Result<Value, Status> {
+fn apply_patch(call: &Call, kind: Kind, old: &Stored, body: &Value) -> Result<Value, Status> {
     match kind {
-        Kind::Json => patch::json(object, body),
-        Kind::Merge => Ok(patch::merge(object.clone(), body)),
-        Kind::Strategic => patch::strategic(&call.resource.schema, object.clone(), body),
+        Kind::Json if addresses_managers(body) => patch::json(&apart::together(old.value.clone(), old.managers()), body),
+        Kind::Json => patch::json(&old.value, body),
+        // These can but replace `managedFields`, for which those that are there need not be there.
+        Kind::Merge => Ok(patch::merge(old.value.clone(), body)),
+        Kind::Strategic => patch::strategic(&call.resource.schema, old.value.clone(), body),
         Kind::Apply => Err(Status::internal("an apply configuration is not a patch of stored bytes")),
     }
+}
+
+/// Says whether an operation of a JSON patch looks at or into `managedFields`.
+fn addresses_managers(operations: &Value) -> bool {
+    let concerns = |pointer: &str| matches!(pointer, "" | "/metadata") || pointer.starts_with("/metadata/managedFields");
+    let pointers = operations.as_array().into_iter().flatten().flat_map(|operation| [&operation["path"], &operation["from"]]);
+    pointers.filter_map(Value::as_str).any(concerns)
 }
 
 /// A patch cannot turn an object into another one.

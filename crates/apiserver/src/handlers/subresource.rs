@@ -8,19 +8,20 @@ use apimachinery::status::{Cause, Status};
 use http::Response;
 use serde_json::{Value, json};
 
+use super::Call;
 use super::commit::Ownership;
 use super::update::{ATTEMPTS, changed};
-use super::{Call, Stored};
 use crate::registry::ScalePaths;
 use crate::server::method_not_allowed;
 use crate::strategy::Scope;
-use crate::{Body, Inner, codec, http as answers, meta};
+use crate::{Body, Inner, apart, codec, http as answers, meta};
 
 impl Inner {
     pub(crate) async fn subresource(self: &Arc<Self>, call: Call) -> Result<Response<Body>, Status> {
         let path = (call.path.group.as_str(), call.path.resource.as_str(), call.path.subresource.as_str());
         if let Some(endpoint) = self.connects.get(&(path.0.to_owned(), path.1.to_owned(), path.2.to_owned())) {
-            let object = self.load(&call)?.value;
+            let stored = self.load(&call)?;
+            let object = apart::together(stored.value.clone(), stored.managers());
             return endpoint.connect(&call, object).await;
         }
         match path {
@@ -40,7 +41,7 @@ impl Inner {
     async fn scale(&self, call: &Call) -> Result<Response<Body>, Status> {
         let Some(paths) = &call.resource.scale else { return Err(Status::no_such_path()) };
         match call.info.verb {
-            "get" => self.answer_value(call, 200, scale_of(&self.load(call)?, paths)),
+            "get" => self.answer_value(call, 200, scale_of(&self.load(call)?.value, paths)),
             "update" | "patch" => self.set_scale(call, paths).await,
             _ => Err(method_not_allowed()),
         }
@@ -50,7 +51,7 @@ impl Inner {
         let body = codec::parse_body(&call.headers, &call.body, None)?.value;
         for _ in 0..ATTEMPTS {
             let old = self.load(call)?;
-            let before = scale_of(&old, paths);
+            let before = scale_of(&old.value, paths);
             let wanted = if call.info.verb == "update" { body.clone() } else { patched(call, &before, &body)? };
             let revision = meta::text(&wanted, "resourceVersion");
             if !revision.is_empty() && revision != meta::text(&old.value, "resourceVersion") {
@@ -65,7 +66,7 @@ impl Inner {
             set_path(&mut object, &paths.spec_replicas, replicas);
             if let Some(entry) = self.finish_update(call, &old, object, Scope::Main, Ownership::Update).await? {
                 let value = self.value_of(&call.resource, &entry)?;
-                return self.answer_value(call, 200, scale_of(&Stored { entry, value }, paths));
+                return self.answer_value(call, 200, scale_of(&value, paths));
             }
         }
         Err(changed(call))
@@ -127,8 +128,7 @@ fn patched(call: &Call, before: &Value, body: &Value) -> Result<Value, Status> {
     }
 }
 
-fn scale_of(stored: &Stored, paths: &ScalePaths) -> Value {
-    let object = &stored.value;
+fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
     let number = |path: &str| get_path(object, path).and_then(Value::as_i64).unwrap_or(0);
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {

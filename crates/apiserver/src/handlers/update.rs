@@ -15,9 +15,9 @@ pub(crate) const ATTEMPTS: usize = 10;
 
 impl Inner {
     pub(crate) async fn update(&self, call: &Call, scope: Scope) -> Result<Response<Body>, Status> {
-        let object = self.read_object(call)?;
-        check_name(call, &object)?;
         for _ in 0..ATTEMPTS {
+            let object = self.read_object(call)?;
+            check_name(call, &object)?;
             let old = match self.load(call) {
                 Ok(old) => old,
                 Err(missing) if missing.code == 404 && scope == Scope::Main && strategy::is_created_by_update(&call.resource) => {
@@ -26,9 +26,11 @@ impl Inner {
                 Err(error) => return Err(error),
             };
             check_preconditions(call, &object, &old)?;
-            if let Some(entry) = self.finish_update(call, &old, object.clone(), scope, Ownership::Update).await? {
+            if let Some(entry) = self.finish_update(call, &old, object, scope, Ownership::Update).await? {
                 return self.answer_entry(call, 200, &entry);
             }
+            // What is said of the body is said again.
+            call.warnings.lock().clear();
         }
         Err(changed(call))
     }

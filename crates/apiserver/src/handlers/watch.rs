@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::list::parse_revision;
 use super::{Call, partial_metadata, store_error};
 use crate::negotiate::Form;
-use crate::watch::{Convert, StreamOptions, stream};
+use crate::watch::{self, StreamOptions, stream};
 use crate::{Body, Inner, convert, http as answers, keys, table};
 
 /// How long a watch lasts when the client does not say: between this and twice it, as
@@ -58,7 +58,7 @@ impl Inner {
             timeout: self.watch_timeout(query.get("timeoutSeconds"))?,
             api_version: call.resource.gvk().api_version(),
             kind: call.resource.kind.clone(),
-            convert: self.converter(call)?,
+            form: self.form(call)?,
         };
         let runtime = self.options.runtime.clone();
         let chunks = stream(subscription, self.watches.clone(), options, async move { runtime.stopping().await });
@@ -88,16 +88,18 @@ impl Inner {
         }
     }
 
-    /// Returns how stored bytes become what the watcher accepts, unless they are that already.
-    fn converter(&self, call: &Call) -> Result<Option<Convert>, Status> {
+    /// Returns how stored bytes become what the watcher accepts.
+    fn form(&self, call: &Call) -> Result<watch::Form, Status> {
         let resource = call.resource.clone();
         let form = call.accepted.form;
-        if form == Form::Object && resource.is_storage_version() {
-            return Ok(None);
+        match form {
+            Form::Object if resource.is_storage_version() => return Ok(watch::Form::Stored),
+            Form::Metadata if resource.is_storage_version() => return Ok(watch::Form::Metadata),
+            Form::Object | Form::Metadata | Form::Table => {}
         }
         let include = table::Include::parse(call.info.query.get("includeObject"))?;
         let clock = self.options.runtime.clock.clone();
-        Ok(Some(Arc::new(move |bytes| {
+        Ok(watch::Form::Converted(Arc::new(move |bytes| {
             let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return Bytes::copy_from_slice(bytes) };
             if !resource.is_storage_version() {
                 value = convert::from_storage(&resource, value);

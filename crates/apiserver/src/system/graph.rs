@@ -9,7 +9,7 @@ use std::sync::Arc;
 use store::{Event, EventKind};
 
 use super::garbage::{FOREGROUND, ORPHAN};
-use super::stored::{DELETION_TIMESTAMP, Metadata, OWNER_REFERENCES, mentions, shared};
+use super::stored::{DELETION_TIMESTAMP, OWNER_REFERENCES, OwnerUid, Owners, mentions, shared};
 
 type Uid = Arc<str>;
 /// Of the store.
@@ -34,13 +34,13 @@ impl Graph {
         match event.kind {
             EventKind::Deleted if self.owners.is_empty() && self.waiting.is_empty() => {}
             EventKind::Deleted => {
-                let uid = Metadata::of(value).map(|m| m.uid).unwrap_or_default();
+                let uid = Owners::of(value).uid;
                 let dependents = self.dependents_of(&uid);
                 if !dependents.is_empty() {
                     self.gone.insert(shared(&uid));
                 }
                 dependents.into_iter().for_each(&mut *queue);
-                self.waiting.remove(uid.as_str());
+                self.waiting.remove(&*uid);
                 for owner in self.set_owners(key, BTreeSet::new()) {
                     if let Some(waiting) = self.waiting.get(&owner) {
                         queue(waiting.clone());
@@ -49,13 +49,13 @@ impl Graph {
             }
             EventKind::Created | EventKind::Updated => {
                 if has_owners || self.owners.contains_key(key) {
-                    let owners = Metadata::of(value).map(|m| m.owner_references).unwrap_or_default();
-                    let owners: BTreeSet<Uid> = owners.iter().map(|o| shared(&o.uid)).collect();
+                    let owners = Owners::of(value).owner_references;
                     // An owner that waits may be blocked by this one no longer.
-                    for waiting in owners.iter().filter_map(|owner| self.waiting.get(owner)) {
+                    for waiting in owners.iter().filter_map(|owner| self.waiting.get(&*owner.uid)) {
                         queue(waiting.clone());
                     }
-                    if self.owners.get(key) != Some(&owners) {
+                    if !self.has_owners(key, &owners) {
+                        let owners: BTreeSet<Uid> = owners.iter().map(|owner| shared(&owner.uid)).collect();
                         let is_owned = !owners.is_empty();
                         // An owner that lost a dependent may be done waiting.
                         for owner in self.set_owners(key, owners) {
@@ -70,12 +70,18 @@ impl Graph {
                 }
                 if mentions(value, DELETION_TIMESTAMP) && (mentions(value, FOREGROUND) || mentions(value, ORPHAN)) {
                     // Dependents first: an owner that waits makes them garbage.
-                    let uid = Metadata::of(value).map(|m| m.uid).unwrap_or_default();
+                    let uid = Owners::of(value).uid;
                     self.dependents_of(&uid).into_iter().for_each(&mut *queue);
                     queue(key.clone());
                 }
             }
         }
+    }
+
+    /// Returns whether an object is known to have just these owners.
+    fn has_owners(&self, key: &Key, owners: &[OwnerUid<'_>]) -> bool {
+        let Some(known) = self.owners.get(key) else { return owners.is_empty() };
+        owners.iter().all(|owner| known.contains(&*owner.uid)) && known.iter().all(|known| owners.iter().any(|owner| *owner.uid == **known))
     }
 
     pub fn dependents_of(&self, owner: &str) -> Vec<Key> {

@@ -1,5 +1,6 @@
 //! Stored objects as the controllers read them: mostly metadata, straight from the bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use store::{Entry, Range};
 
 use super::{Error, Machine};
-use crate::keys;
+use crate::{apart, keys};
 
 pub const DELETION_TIMESTAMP: &str = "\"deletionTimestamp\":";
 pub const OWNER_REFERENCES: &str = "\"ownerReferences\":";
@@ -40,14 +41,33 @@ pub struct Owner {
     pub block_owner_deletion: bool,
 }
 
+/// Whose object it is, and which one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Owners<'a> {
+    #[serde(borrow)]
+    pub uid: Cow<'a, str>,
+    #[serde(borrow)]
+    pub owner_references: Vec<OwnerUid<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OwnerUid<'a> {
+    #[serde(borrow)]
+    pub uid: Cow<'a, str>,
+}
+
+impl<'a> Owners<'a> {
+    pub fn of(object: &'a [u8]) -> Self {
+        apart::metadata(object).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+}
+
 impl Metadata {
     /// Reads the metadata of a stored object.
     pub fn of(object: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Envelope {
-            metadata: Metadata,
-        }
-        serde_json::from_slice::<Envelope>(object).ok().map(|e| e.metadata)
+        serde_json::from_str(apart::metadata(object)?).ok()
     }
 
     pub fn is_terminating(&self) -> bool {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use store::{Event, EventKind, Revision};
 
 use super::filter::Fields;
+use crate::apart;
 
 /// A commit with what watchers derive from it, derived once.
 pub struct WatchEvent {
@@ -13,6 +14,7 @@ pub struct WatchEvent {
     now: OnceLock<Fields>,
     before: OnceLock<Fields>,
     lines: [OnceLock<Bytes>; 3],
+    metadata_lines: [OnceLock<Bytes>; 3],
     left: OnceLock<Bytes>,
 }
 
@@ -32,11 +34,26 @@ impl Told {
             Self::Deleted => "DELETED",
         }
     }
+
+    fn slot(self) -> usize {
+        match self {
+            Self::Added => 0,
+            Self::Modified => 1,
+            Self::Deleted => 2,
+        }
+    }
 }
 
 impl WatchEvent {
     pub fn new(event: Arc<Event>) -> Self {
-        Self { event, now: OnceLock::new(), before: OnceLock::new(), lines: Default::default(), left: OnceLock::new() }
+        Self {
+            event,
+            now: OnceLock::new(),
+            before: OnceLock::new(),
+            lines: Default::default(),
+            metadata_lines: Default::default(),
+            left: OnceLock::new(),
+        }
     }
 
     pub fn revision(&self) -> Revision {
@@ -75,12 +92,12 @@ impl WatchEvent {
 
     /// Returns the JSON line of the event, encoded once for all watchers.
     pub fn line(&self, told: Told) -> Bytes {
-        let slot = match told {
-            Told::Added => 0,
-            Told::Modified => 1,
-            Told::Deleted => 2,
-        };
-        self.lines[slot].get_or_init(|| line(told.as_str(), &self.object(told))).clone()
+        self.lines[told.slot()].get_or_init(|| line(told.as_str(), &self.object(told))).clone()
+    }
+
+    /// Returns the JSON line of the event with the object's metadata alone, encoded once for all watchers.
+    pub fn metadata_line(&self, told: Told) -> Bytes {
+        self.metadata_lines[told.slot()].get_or_init(|| line(told.as_str(), &apart::partial(&self.object(told)))).clone()
     }
 }
 

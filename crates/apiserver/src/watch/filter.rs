@@ -7,6 +7,7 @@ use apimachinery::selector::{FieldSelector, LabelSelector};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::apart;
 use crate::keys::{self, Parts};
 use crate::registry::Resource;
 
@@ -59,20 +60,15 @@ pub struct Fields {
 }
 
 #[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow, default)]
-    metadata: Option<HeadMeta<'a>>,
-}
-
-#[derive(Deserialize)]
-struct HeadMeta<'a> {
+struct Metadata<'a> {
     #[serde(borrow, default)]
     labels: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
 impl Fields {
     pub fn of(bytes: &bytes::Bytes) -> Self {
-        let labels = serde_json::from_slice::<Head<'_>>(bytes).ok().and_then(|head| head.metadata).and_then(|m| m.labels);
+        let metadata = apart::metadata(bytes).and_then(|text| serde_json::from_str::<Metadata<'_>>(text).ok());
+        let labels = metadata.and_then(|metadata| metadata.labels);
         let labels = labels.map(|l| l.into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect()).unwrap_or_default();
         Self { labels, object: std::sync::OnceLock::new(), bytes: bytes.clone() }
     }

@@ -21,7 +21,7 @@ use store::{Event, Revision};
 
 pub use event::{Told, WatchEvent};
 pub use filter::{Fields, Filter};
-pub use stream::{Convert, StreamOptions, stream};
+pub use stream::{Form, StreamOptions, stream};
 pub use topic::Subscription;
 use topic::Topic;
 

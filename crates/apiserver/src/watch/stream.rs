@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::Watches;
 use super::event::line;
 use super::topic::{Delivery, Subscription};
+use crate::apart;
 
 /// How often a watcher that asked for bookmarks gets one, as kube-apiserver's bookmarkFrequency.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -36,8 +37,27 @@ pub struct StreamOptions {
     pub timeout: Duration,
     pub api_version: String,
     pub kind: String,
-    /// `None` sends objects as they are stored.
-    pub convert: Option<Convert>,
+    pub form: Form,
+}
+
+/// What a watcher is sent of an object.
+pub enum Form {
+    /// All, as it is stored.
+    Stored,
+    /// Its metadata, as they are stored.
+    Metadata,
+    Converted(Convert),
+}
+
+impl Form {
+    /// Returns what is sent of an object that was there before the watch.
+    fn of(&self, object: &Bytes) -> Bytes {
+        match self {
+            Self::Stored => object.clone(),
+            Self::Metadata => apart::partial(object),
+            Self::Converted(convert) => convert(object),
+        }
+    }
 }
 
 struct State {
@@ -61,8 +81,7 @@ pub fn stream(
     let mut pending = VecDeque::new();
     let initial = std::mem::take(&mut options.initial);
     for object in &initial {
-        let object = options.convert.as_ref().map_or_else(|| object.clone(), |c| c(object));
-        pending.push_back(line("ADDED", &object));
+        pending.push_back(line("ADDED", &options.form.of(object)));
     }
     if options.marks_initial_end {
         pending.push_back(bookmark(&options, options.initial_revision, true));
@@ -164,9 +183,10 @@ impl State {
 }
 
 fn encode(options: &StreamOptions, (told, event): &Delivery) -> Bytes {
-    match &options.convert {
-        None => event.line(*told),
-        Some(convert) => line(told.as_str(), &convert(&event.object(*told))),
+    match &options.form {
+        Form::Stored => event.line(*told),
+        Form::Metadata => event.metadata_line(*told),
+        Form::Converted(convert) => line(told.as_str(), &convert(&event.object(*told))),
     }
 }
 

@@ -60,7 +60,7 @@ fn options() -> StreamOptions {
         timeout: Duration::from_secs(60),
         api_version: "v1".into(),
         kind: "ConfigMap".into(),
-        convert: None,
+        form: super::Form::Stored,
     }
 }
 

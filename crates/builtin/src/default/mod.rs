@@ -14,6 +14,7 @@ mod prepare;
 mod workload;
 
 use apimachinery::gvk::GroupVersionKind;
+use apimachinery::schema::Touched;
 use serde_json::Value;
 
 pub use prepare::{prepare_create, prepare_update};
@@ -22,8 +23,13 @@ use crate::table;
 
 /// Fills in defaults of an object of a kind. Other kinds are left as they are.
 pub fn default(gvk: &GroupVersionKind, object: &mut Value) {
+    default_touched(gvk, object, &Touched::All);
+}
+
+/// As [`default`], of an object of which a write touches some fields.
+pub fn default_touched(gvk: &GroupVersionKind, object: &mut Value, touched: &Touched) {
     let Some(schema) = table::schema_of(&gvk.group, &gvk.version, &gvk.kind) else { return };
-    normalize::normalize(schema, object);
+    normalize::normalize(schema, object, touched);
     let apply: fn(&mut Value) = match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Pod") => pod::pod,
         ("", "PodTemplate") => pod::pod_template,

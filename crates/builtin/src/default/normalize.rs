@@ -4,23 +4,29 @@
 //! Go has no absent number: one that is required and left out is 0, and so it is stored. The same is true
 //! of texts, but that is followed in `status` only: elsewhere a missing text had better be reported.
 
-use apimachinery::schema::{Additional, Schema, Type};
+use apimachinery::schema::{Additional, Schema, Touched, Type};
 use serde_json::{Value, json};
 
 use crate::edit::put;
 use crate::quantity::Quantity;
 use crate::resolve::QUANTITY;
 
-pub fn normalize(schema: &Schema, object: &mut Value) {
+pub fn normalize(schema: &Schema, object: &mut Value, touched: &Touched) {
     let mut status = object.get_mut("status").map(Value::take).unwrap_or_default();
-    walk(schema, object, false);
+    walk_touched(schema, object, false, touched);
     if let (Some(of), false) = (schema.properties.get("status"), status.is_null()) {
-        walk(of, &mut status, true);
+        if touched.has("status") {
+            walk(of, &mut status, true);
+        }
         put(object, "status", status);
     }
 }
 
 fn walk(schema: &Schema, value: &mut Value, is_status: bool) {
+    walk_touched(schema, value, is_status, &Touched::All);
+}
+
+fn walk_touched(schema: &Schema, value: &mut Value, is_status: bool, touched: &Touched) {
     if schema.rules.as_ref().is_some_and(|rules| rules.format.as_deref() == Some(QUANTITY)) {
         quantity(value);
         return;
@@ -28,7 +34,7 @@ fn walk(schema: &Schema, value: &mut Value, is_status: bool) {
     match value {
         Value::Object(map) => {
             map.retain(|field, value| !value.is_null() || schema.preserve_unknown || !schema.properties.contains_key(field.as_str()));
-            for (field, value) in map.iter_mut() {
+            for (field, value) in map.iter_mut().filter(|(field, _)| touched.has(field)) {
                 match (schema.properties.get(field.as_str()), &schema.additional) {
                     (Some(property), _) => walk(property, value, is_status),
                     // A null in a map of texts is the empty text; of times, an unset one.

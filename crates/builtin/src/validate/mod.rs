@@ -13,7 +13,7 @@ mod selector;
 mod workload;
 
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::schema::{Additional, Schema};
+use apimachinery::schema::{Additional, Path, Schema, Touched};
 use apimachinery::status::Cause;
 use serde_json::Value;
 
@@ -25,9 +25,27 @@ use crate::table;
 
 /// Returns the fields at fault of an object, and of its change from `old`.
 pub fn validate(gvk: &GroupVersionKind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let touched = old.map_or(Touched::All, |old| Touched::by(object, old));
+    validate_touched(gvk, object, old, &touched)
+}
+
+/// As [`validate`], of an object of which a write touches some fields.
+pub fn validate_touched(gvk: &GroupVersionKind, object: &Value, old: Option<&Value>, touched: &Touched) -> Vec<Cause> {
     let mut check = Check::default();
-    if let Some(schema) = table::schema_of(&gvk.group, &gvk.version, &gvk.kind) {
-        quantities(&mut check, schema, object, String::new());
+    if let (Some(schema), Some(fields)) = (table::schema_of(&gvk.group, &gvk.version, &gvk.kind), object.as_object()) {
+        let root = Path::root("");
+        for (name, value) in fields.iter().filter(|(name, _)| touched.has(name)) {
+            if let Some(field) = schema.field(name) {
+                quantities(&mut check, field, value, &root.field(name));
+            }
+        }
+    }
+    // No rule of a kind is about its status, and of the metadata none about what a write of the status changes.
+    let is_metadata_same = old.is_some_and(|old| {
+        ["annotations", "labels", "name"].iter().all(|part| get(object, &["metadata", part]) == get(old, &["metadata", part]))
+    });
+    if is_metadata_same && !touched.has_any(|field| !matches!(field, "metadata" | "status")) {
+        return check.causes;
     }
     let new_rules: fn(&mut Check, &Value) = match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Pod") => pod::pod,
@@ -87,29 +105,28 @@ fn update(check: &mut Check, gvk: &GroupVersionKind, new: &Value, old: &Value) {
 }
 
 /// Quantities that cannot be read are still as the user wrote them.
-fn quantities(check: &mut Check, schema: &Schema, value: &Value, path: String) {
+fn quantities(check: &mut Check, schema: &Schema, value: &Value, path: &Path) {
     if schema.rules.as_ref().is_some_and(|rules| rules.format.as_deref() == Some(QUANTITY)) {
         if let Value::String(text) = value
             && Quantity::parse(text).is_none()
         {
-            check.invalid(path, value, "must be a quantity: a number with a suffix such as m, k, M, G, Ki, Mi or Gi");
+            check.invalid(path.to_string(), value, "must be a quantity: a number with a suffix such as m, k, M, G, Ki, Mi or Gi");
         }
         return;
     }
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
         Value::Object(map) => {
             for (name, value) in map {
                 match (schema.properties.get(name.as_str()), &schema.additional) {
-                    (Some(field), _) => quantities(check, field, value, below(name)),
-                    (None, Additional::Of(field)) => quantities(check, field, value, format!("{path}[{name}]")),
+                    (Some(field), _) => quantities(check, field, value, &path.field(name)),
+                    (None, Additional::Of(field)) => quantities(check, field, value, &path.key(name)),
                     (None, Additional::No | Additional::Any) => {}
                 }
             }
         }
         Value::Array(items) => {
             if let Some(of) = &schema.items {
-                items.iter().enumerate().for_each(|(index, item)| quantities(check, of, item, format!("{path}[{index}]")));
+                items.iter().enumerate().for_each(|(index, item)| quantities(check, of, item, &path.index(index)));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

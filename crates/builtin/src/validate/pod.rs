@@ -152,6 +152,9 @@ fn resources(check: &mut Check, resources: &Value, path: &str) {
 
 /// A running pod changes in few ways: images, deadline, grace period, more tolerations, a node once.
 pub fn update(check: &mut Check, new: &Value, old: &Value) {
+    if get(new, &["spec"]) == get(old, &["spec"]) {
+        return;
+    }
     let (mut new, old) = (get(new, &["spec"]).clone(), get(old, &["spec"]));
     for list in ["containers", "initContainers"] {
         let before = items(old, &[list]);
