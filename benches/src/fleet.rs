@@ -31,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A fleet rests when it takes less than this share of a processor for so long.
 const REST: f64 = 0.25;
 const LOOK: Duration = Duration::from_secs(2);
+/// A fleet that is watched for an hour may grow by this share: caches fill.
+const GROWTH_MOST: f64 = 0.1;
 
 pub struct Plan {
     pub stores: usize,
@@ -97,6 +99,7 @@ async fn watch(fleet: &Fleet, hub: &Hub, clusters: u64, rest: Duration) -> anyho
     }
     let grown = (fleet.memory_kib() as f64 - at_first as f64) / 1024.0;
     println!("growth in {} s: {grown:.1} MB", begun.elapsed().as_secs());
+    ensure!(grown < at_first as f64 / 1024.0 * GROWTH_MOST, "a fleet that rests grows");
     Ok(())
 }
 
@@ -203,7 +206,7 @@ impl Hub {
         loop {
             let ready = self.total::<ClusterRow>(path::CLUSTERS, "status=Ready").await?;
             let (all, well) = (self.count("").await?, self.count("sync=Synced&health=Healthy").await?);
-            // A cluster is Ready when all that it was given is well.
+            // A cluster is Ready when it is reached and all that it was given is well.
             if ready == clusters && all == well {
                 return Ok(all);
             }
