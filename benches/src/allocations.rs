@@ -1,7 +1,9 @@
 //! Counts what a thread allocates.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+
+use tikv_jemallocator::Jemalloc;
 
 thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
 
@@ -22,25 +24,25 @@ impl Counting {
     }
 }
 
-#[expect(unsafe_code, reason = "an allocator is unsafe to write; all calls go on to the system's as they are")]
-// SAFETY: as `System`, to which every call is handed on unchanged; counting touches no memory but the thread's number.
+#[expect(unsafe_code, reason = "an allocator is unsafe to write; all calls go on to the one of `muster` as they are")]
+// SAFETY: as `Jemalloc`, to which every call is handed on unchanged; counting touches no memory but the thread's number.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count();
-        unsafe { System.alloc(layout) }
+        unsafe { Jemalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         Self::count();
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Jemalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
+        unsafe { Jemalloc.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         Self::count();
-        unsafe { System.realloc(pointer, layout, size) }
+        unsafe { Jemalloc.realloc(pointer, layout, size) }
     }
 }

@@ -19,10 +19,6 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-/// As `muster` has it.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 const USAGE: &str = "usage: cargo run --release -p bench -- <what> [--rounds N] [--stores N] [--minutes N] [directory]
 
   agent      memory of the agent with ten workloads (needs the agent built)
