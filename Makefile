@@ -73,6 +73,7 @@ bench:
 	$(PROGRAMS)
 	target/release/bench fleet
 	target/release/bench store
+	target/release/bench writes
 	target/release/bench records
 	target/release/bench read
 	target/release/bench apiserver
