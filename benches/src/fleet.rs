@@ -56,7 +56,7 @@ async fn measure(fleet: &Fleet, directory: &Path, plan: &Plan) -> anyhow::Result
     let hub = Hub::connect(&fleet.dir)?;
     let generator = sim::Example::named("retail")?.generator().context("the retailer is drawn by a generator")?;
     let clusters = plan.stores as u64 + u64::from(generator.clusters_beside());
-    let total = hub.until_well(clusters).await?;
+    let total = hub.until_well(plan.stores as u64, clusters).await?;
     println!("{clusters} clusters: {total} Applications Synced and Healthy after {:.1} s", begun.elapsed().as_secs_f64());
     fleet.print("start");
     fleet.rest().await;
@@ -83,18 +83,18 @@ async fn measure(fleet: &Fleet, directory: &Path, plan: &Plan) -> anyhow::Result
         println!("merge {round}: {spent:.0} ms of processor time a store; dev before it touched {on_dev} clusters");
     }
     if !plan.rest.is_zero() {
-        watch(fleet, &hub, clusters, plan.rest).await?;
+        watch(fleet, &hub, plan, clusters).await?;
     }
     fleet.print("end");
     Ok(())
 }
 
 /// Looks at a fleet that rests, so that what grows is seen.
-async fn watch(fleet: &Fleet, hub: &Hub, clusters: u64, rest: Duration) -> anyhow::Result<()> {
+async fn watch(fleet: &Fleet, hub: &Hub, plan: &Plan, clusters: u64) -> anyhow::Result<()> {
     let (begun, at_first) = (Instant::now(), fleet.memory_kib());
-    while begun.elapsed() < rest {
-        tokio::time::sleep(Duration::from_secs(60).min(rest)).await;
-        hub.until_well(clusters).await?;
+    while begun.elapsed() < plan.rest {
+        tokio::time::sleep(Duration::from_secs(60).min(plan.rest)).await;
+        hub.until_well(plan.stores as u64, clusters).await?;
         fleet.print(&format!("after {} s", begun.elapsed().as_secs()));
     }
     let grown = (fleet.memory_kib() as f64 - at_first as f64) / 1024.0;
@@ -201,13 +201,14 @@ impl Hub {
     }
 
     /// Waits until every cluster is there and every Application Synced and Healthy; returns how many there are.
-    async fn until_well(&self, clusters: u64) -> anyhow::Result<u64> {
+    async fn until_well(&self, stores: u64, clusters: u64) -> anyhow::Result<u64> {
         let begun = Instant::now();
         loop {
             let ready = self.total::<ClusterRow>(path::CLUSTERS, "status=Ready").await?;
             let (all, well) = (self.count("").await?, self.count("sync=Synced&health=Healthy").await?);
-            // A cluster is Ready when it is reached and all that it was given is well.
-            if ready == clusters && all == well {
+            // A cluster is Ready when it is reached and all that it has told of is well; it may not have told of all yet.
+            let told = self.count(&format!("name={REPOSITORY}")).await?;
+            if ready == clusters && all == well && told >= stores {
                 return Ok(all);
             }
             let waited = begun.elapsed();

@@ -1,8 +1,9 @@
 //! `muster tour`: what to try on a fleet, as lines to copy.
 //!
 //! `examples/NAME/tour.md` is the tour: Markdown with headings, words, and commands behind four spaces. What stands for
-//! places of this fleet (`${DIR}`, `${GIT_URL}`, `${STORE}`) and for versions (`${TAG}` runs now, `${NEXT}` is free) is filled in, so that every line works as
-//! it is printed, also when the tour was taken before. Words are folded to the terminal; commands never are.
+//! places of this fleet (`${DIR}`, `${GIT_URL}`, `${STORE}`) and for versions (`${TAG}` runs now, `${NEXT}` is free) is filled
+//! in, so that every line works as it is printed, also when the tour was taken before. Words are folded to the terminal;
+//! commands never are.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
