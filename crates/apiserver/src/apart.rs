@@ -61,8 +61,8 @@ pub fn together(mut object: Value, managers: &str) -> Value {
 
 /// Takes `managedFields` out of an object that states what is known anyway.
 pub fn drop_known(object: &mut Value, known: &str) {
-    let is_known = object["metadata"].get(MANAGERS).is_some_and(|stated| stated.to_string() == known);
-    if is_known {
+    let stated = object["metadata"].get(MANAGERS).map(Value::to_string);
+    if stated.as_deref() == Some(known) {
         meta::of(object).remove(MANAGERS);
     }
 }

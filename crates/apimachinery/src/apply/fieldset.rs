@@ -69,8 +69,8 @@ impl FieldSet {
     pub fn contains(&self, elements: &[&str]) -> bool {
         match elements {
             [] => false,
-            [last] => self.nodes.get(*last).is_some_and(|node| node.is_member),
-            [first, rest @ ..] => self.nodes.get(*first).is_some_and(|node| node.below.contains(rest)),
+            [last] => self.nodes.get(last).is_some_and(|node| node.is_member),
+            [first, rest @ ..] => self.nodes.get(first).is_some_and(|node| node.below.contains(rest)),
         }
     }
 

@@ -236,7 +236,9 @@ fn take_managers(object: &mut Value) -> Option<Value> {
 
 /// Returns the entries that a client states instead of the known ones.
 fn stated_managers<'a>(schema: &Schema, known: &str, stated: Value, writer: &Writer) -> Option<Holders<'a>> {
-    if !writer.subresource.is_empty() || stated.to_string() == known {
+    // Known are entries as JSON, so they are compared as that.
+    let text = stated.to_string();
+    if !writer.subresource.is_empty() || text == known {
         return None;
     }
     let object = json!({"metadata": {"managedFields": stated}});

@@ -17,8 +17,11 @@ use crate::registry::{Column, Origin, Resource, ScalePaths};
 
 type Rows = Vec<Arc<Resource>>;
 
-/// By name and spec as text; those that nobody serves any more go when others come.
-static SHARED: LazyLock<Mutex<HashMap<(String, String), Vec<Weak<Resource>>>>> = LazyLock::new(Mutex::default);
+/// By name and spec as text.
+type Shared = HashMap<(String, String), Vec<Weak<Resource>>>;
+
+/// Rows that nobody serves any more go when others come.
+static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
 
 /// Returns the rows of a definition, or what is wrong with it.
 pub fn of(crd: &Value) -> Result<Rows, String> {
