@@ -10,6 +10,7 @@
 mod backoff;
 mod context;
 mod crds;
+mod feed;
 pub mod gitops;
 mod hub;
 pub mod inventory;

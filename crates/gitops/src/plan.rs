@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use api::Time;
 use api::argo::{
-    Application, ApplicationCondition, ApplicationStatus, Operation, OperationState, SyncOperationResult, condition, operation_phase,
+    Application, ApplicationCondition, ApplicationSpec, ApplicationStatus, Operation, OperationState, SyncOperationResult, condition,
+    operation_phase,
 };
 use jiff::{SignedDuration, Timestamp};
 use kinds::{Health, HealthStatus};
@@ -41,7 +42,7 @@ pub struct Observed<'a> {
     pub operation_desired: Option<Result<Desired<'a>, String>>,
     /// Live objects named by targets or tracked to the Application.
     pub live: &'a BTreeMap<Key, Live>,
-    /// Whether the destination's namespace exists.
+    /// Whether the destination's namespace exists; it matters only where [`may_make_namespace`] says so.
     pub has_namespace: bool,
     pub controller_namespace: &'a str,
     pub now: Timestamp,
@@ -62,7 +63,8 @@ pub struct Plan {
 
 /// A status without its operation.
 struct Draft {
-    app: Application,
+    spec: ApplicationSpec,
+    before: ApplicationStatus,
     sync: SyncCode,
     revision: String,
     source_type: String,
@@ -77,7 +79,8 @@ struct Draft {
 impl Draft {
     fn status(self, operation: Option<OperationState>, has_stepped: bool, now: Timestamp) -> ApplicationStatus {
         status::status(Said {
-            app: &self.app,
+            spec: &self.spec,
+            before: self.before,
             sync: self.sync,
             revision: &self.revision,
             source_type: &self.source_type,
@@ -94,14 +97,14 @@ impl Draft {
 
 impl Plan {
     /// Returns the status after the actions, and whether to look again at once.
-    pub fn finish(self, outcomes: &Outcomes, now: Timestamp) -> (ApplicationStatus, bool) {
+    pub fn finish(mut self, outcomes: &Outcomes, now: Timestamp) -> (ApplicationStatus, bool) {
         let has_stepped = self.step.is_some();
         let (operation, again) = match self.step {
             Some(step) => {
-                let (state, again) = operation::conclude(step, outcomes, now);
+                let (state, again) = operation::conclude(step, &self.groups, outcomes, now);
                 (Some(state), again)
             }
-            None => (self.said.operation.clone(), false),
+            None => (self.said.operation.take(), false),
         };
         let at = self.said.now;
         (self.said.status(operation, has_stepped, at), again)
@@ -139,7 +142,7 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
         conditions.extend(shared);
     }
     let mut draft = Draft {
-        app: app.clone(),
+        spec: app.spec.clone(),
         sync: comparison.as_ref().map_or(SyncCode::Unknown, |c| c.sync),
         revision: observed.desired.as_ref().map_or(before.sync.revision.clone(), |d| d.revision.to_owned()),
         source_type: observed.desired.as_ref().map_or(String::new(), |d| d.source_type.to_owned()),
@@ -147,12 +150,13 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
         comparison,
         conditions,
         operation: before.operation_state.clone(),
+        before,
         controller_namespace: observed.controller_namespace.to_owned(),
         now: observed.now,
     };
     let decision = if is_valid { decide(observed, &mut draft) } else { Decision::nothing("the spec is not usable, see status.conditions") };
-    let Decision { step, takes_operation, reason, next } = decision;
-    let groups = step.as_ref().map(|s| s.groups.clone()).unwrap_or_default();
+    let Decision { mut step, takes_operation, reason, next } = decision;
+    let groups = step.as_mut().map(|s| std::mem::take(&mut s.groups)).unwrap_or_default();
     Plan { groups, takes_operation, reason, next, said: draft, step }
 }
 
@@ -171,8 +175,8 @@ impl Decision {
 
 /// Chooses the operation to go on with: the running one, one asked for, or one of our own.
 fn decide(observed: &Observed<'_>, draft: &mut Draft) -> Decision {
-    let running = draft.operation.clone().filter(|o| matches!(o.phase.as_str(), operation_phase::RUNNING | operation_phase::TERMINATING));
-    if let Some(state) = running {
+    let running = draft.operation.as_ref().filter(|o| matches!(o.phase.as_str(), operation_phase::RUNNING | operation_phase::TERMINATING));
+    if let Some(state) = running.cloned() {
         return go_on(observed, draft, state);
     }
     if let Some(asked) = &observed.app.operation {
@@ -304,6 +308,14 @@ fn has_running_hook(state: &OperationState) -> bool {
         .sync_result
         .as_ref()
         .is_some_and(|r| r.resources.iter().any(|r| !r.hook_type.is_empty() && r.hook_phase == operation_phase::RUNNING))
+}
+
+/// Returns whether a sync of an Application, or the operation it asks for, may make the destination's namespace.
+pub fn may_make_namespace(app: &Application) -> bool {
+    let running = app.status.as_ref().and_then(|s| s.operation_state.as_ref()).map(|state| &state.operation);
+    let asked = [running, app.operation.as_ref()].into_iter().flatten().filter_map(|o| o.sync.as_ref()).map(|s| &s.sync_options);
+    let all = asked.chain(app.spec.sync_policy.as_ref().map(|p| &p.sync_options));
+    all.into_iter().any(|words| SyncOptions::new(words.iter().map(String::as_str)).is("CreateNamespace", "true"))
 }
 
 /// Returns the destination's namespace object, if the sync is to make it or to keep its metadata.

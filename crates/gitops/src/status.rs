@@ -2,7 +2,7 @@
 
 use api::Time;
 use api::argo::{
-    Application, ApplicationCondition, ApplicationStatus, ApplicationSummary, ComparedTo, HealthStatus, OperationState, ResourceStatus,
+    ApplicationCondition, ApplicationSpec, ApplicationStatus, ApplicationSummary, ComparedTo, HealthStatus, OperationState, ResourceStatus,
     RevisionHistory, SyncStatus, condition,
 };
 use jiff::Timestamp;
@@ -19,7 +19,8 @@ const HISTORY_DEFAULT: i64 = 10;
 
 /// What the status says beside the operation.
 pub(crate) struct Said<'a> {
-    pub app: &'a Application,
+    pub spec: &'a ApplicationSpec,
+    pub before: ApplicationStatus,
     pub sync: SyncCode,
     pub revision: &'a str,
     pub source_type: &'a str,
@@ -35,9 +36,20 @@ pub(crate) struct Said<'a> {
 
 /// Returns the new status; times of what did not change stay.
 pub(crate) fn status(said: Said<'_>) -> ApplicationStatus {
-    let Said { app, sync, revision, source_type, health, comparison, mut conditions, operation, has_stepped, controller_namespace, now } =
-        said;
-    let before = app.status.clone().unwrap_or_default();
+    let Said {
+        spec,
+        before,
+        sync,
+        revision,
+        source_type,
+        health,
+        comparison,
+        mut conditions,
+        operation,
+        has_stepped,
+        controller_namespace,
+        now,
+    } = said;
     let now = whole_second(now);
     let resources = match comparison {
         Some(comparison) => {
@@ -46,18 +58,17 @@ pub(crate) fn status(said: Said<'_>) -> ApplicationStatus {
             }
             comparison.resources.iter().take(RESOURCES_MAX).map(resource_status).collect()
         }
-        None => before.resources.clone(),
+        None => before.resources,
     };
-    let images = comparison.map_or(before.summary.images.clone(), |comparison| {
+    let images = comparison.map(|comparison| {
         let mut images: Vec<String> = comparison.resources.iter().flat_map(|r| r.images.iter().cloned()).collect();
         images.sort();
         images.dedup();
         images
     });
     // Revision and source belong together: after an error both are those of the last comparison.
-    let compared_to =
-        if comparison.is_some() || before.sync.revision.is_empty() { compared_to(app) } else { before.sync.compared_to.clone() };
-    let history = history(app, &before, operation.as_ref().filter(|_| has_stepped));
+    let compared_to = if comparison.is_some() || before.sync.revision.is_empty() { compared_to(spec) } else { before.sync.compared_to };
+    let history = history(spec, before.history, operation.as_ref().filter(|_| has_stepped));
     ApplicationStatus {
         sync: SyncStatus { status: sync.to_string(), compared_to, revision: revision.to_owned(), revisions: Vec::new() },
         health: health_status(&health, &before.health, now),
@@ -65,7 +76,7 @@ pub(crate) fn status(said: Said<'_>) -> ApplicationStatus {
         operation_state: operation,
         history,
         conditions: keep_times(conditions, &before.conditions, now),
-        summary: ApplicationSummary { images, ..before.summary },
+        summary: ApplicationSummary { images: images.unwrap_or(before.summary.images), ..before.summary },
         source_type: if source_type.is_empty() { before.source_type } else { source_type.to_owned() },
         source_types: before.source_types,
         reconciled_at: Some(Time(now)),
@@ -79,12 +90,12 @@ fn whole_second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-fn compared_to(app: &Application) -> ComparedTo {
+fn compared_to(spec: &ApplicationSpec) -> ComparedTo {
     ComparedTo {
-        source: app.spec.sources().first().cloned(),
+        source: spec.sources().first().cloned(),
         sources: Vec::new(),
-        destination: app.spec.destination.clone(),
-        ignore_differences: app.spec.ignore_differences.clone(),
+        destination: spec.destination.clone(),
+        ignore_differences: spec.ignore_differences.clone(),
     }
 }
 
@@ -134,8 +145,7 @@ fn cut(list: &str, kept: usize, count: usize) -> ApplicationCondition {
 }
 
 /// Adds a finished full sync to the history, once.
-fn history(app: &Application, before: &ApplicationStatus, operation: Option<&OperationState>) -> Vec<RevisionHistory> {
-    let mut history = before.history.clone();
+fn history(spec: &ApplicationSpec, mut history: Vec<RevisionHistory>, operation: Option<&OperationState>) -> Vec<RevisionHistory> {
     let Some(done) = operation.filter(|o| o.phase == api::argo::operation_phase::SUCCEEDED && !leaves_no_history(o)) else {
         return history;
     };
@@ -150,7 +160,7 @@ fn history(app: &Application, before: &ApplicationStatus, operation: Option<&Ope
         deploy_started_at: done.started_at.clone(),
         initiated_by: done.operation.initiated_by.clone(),
     });
-    let limit = usize::try_from(app.spec.revision_history_limit.unwrap_or(HISTORY_DEFAULT)).unwrap_or(0);
+    let limit = usize::try_from(spec.revision_history_limit.unwrap_or(HISTORY_DEFAULT)).unwrap_or(0);
     let surplus = history.len().saturating_sub(limit);
     history.split_off(surplus)
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use gitops::{Action, FIELD_MANAGER, Group, Outcomes, Propagation};
+use gitops::{Action, FIELD_MANAGER, Group, Key, Live, Outcomes, Propagation};
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::watches::Watches;
@@ -22,6 +23,8 @@ pub(super) struct Actor<'a> {
     pub client: &'a Client,
     pub served: &'a Served,
     pub watches: &'a Watches,
+    /// What was applied, as it was then.
+    pub applied: Mutex<Vec<(Key, Live)>>,
 }
 
 impl Actor<'_> {
@@ -54,7 +57,8 @@ impl Actor<'_> {
                 let params =
                     PatchParams { dry_run: false, force: true, field_manager: Some(FIELD_MANAGER.to_owned()), field_validation: None };
                 let applied = api.patch(&key.name, &params, &Patch::Apply(object)).await.map_err(explain)?;
-                self.note(&applied);
+                let live = self.note(&applied);
+                self.applied.lock().push((key.clone(), live));
                 Ok(format!("{} serverside-applied", named(&kind, &key.name)))
             }
             Action::Replace { key, version, object } => {
@@ -71,7 +75,7 @@ impl Actor<'_> {
                     Some(_) => api.replace(&key.name, &params, &wanted).await,
                     None => api.create(&params, &wanted).await,
                 };
-                self.note(&done.map_err(explain)?);
+                let _ = self.note(&done.map_err(explain)?);
                 Ok(format!("{} replaced", named(&kind, &key.name)))
             }
             Action::Delete { key, version, uid, propagation, release } => {
@@ -127,8 +131,8 @@ impl Actor<'_> {
         }
     }
 
-    fn note(&self, object: &kube::api::DynamicObject) {
-        self.watches.note(&serde_json::to_value(object).unwrap_or(Value::Null));
+    fn note(&self, object: &kube::api::DynamicObject) -> Live {
+        self.watches.note(&serde_json::to_value(object).unwrap_or(Value::Null))
     }
 }
 

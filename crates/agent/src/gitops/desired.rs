@@ -204,6 +204,11 @@ fn hash(object: &Value) -> u64 {
     hasher.finish()
 }
 
+/// A changed rule of what to ignore changes every answer.
+fn rules(app: &Application) -> u64 {
+    hash(&serde_json::to_value(&app.spec.ignore_differences).unwrap_or_default())
+}
+
 /// Answers of dry runs, by (object, its live content, the target's hash); cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Verdicts(Arc<Mutex<HashMap<Key, Answer>>>);
@@ -227,13 +232,12 @@ impl Verdicts {
     ) -> Result<BTreeMap<Key, Verdict>, kube::Error> {
         let mut verdicts = BTreeMap::new();
         let mut unknown: Vec<(&Target, u64, Option<&Live>)> = Vec::new();
-        // A changed rule of what to ignore changes every answer.
-        let rules = hash(&serde_json::to_value(&app.spec.ignore_differences).unwrap_or_default());
+        let rules = rules(app);
         for (target, hash) in rendered.targets.targets.iter().zip(&rendered.hashes) {
             let found = live.get(&target.key);
             if target.key.name.is_empty() || !target.is_kind_known || target.brings_kind_along || target.is_hook() {
                 verdicts.insert(target.key.clone(), Verdict::Unasked);
-            } else if let Some(verdict) = self.known(&target.key, found, hash ^ rules) {
+            } else if let Some(verdict) = self.known(target, found, hash ^ rules) {
                 verdicts.insert(target.key.clone(), verdict);
             } else {
                 unknown.push((target, hash ^ rules, found));
@@ -247,11 +251,21 @@ impl Verdicts {
         for answer in answers {
             let (target, hash, found, Asked { verdict, is_lasting }) = answer?;
             if is_lasting {
-                self.keep(&target.key, found, hash, verdict.clone());
+                self.keep(target, found, hash, verdict.clone());
             }
             verdicts.insert(target.key.clone(), verdict);
         }
         Ok(verdicts)
+    }
+
+    /// Takes in that targets were applied and what the objects were then: applying them again would change nothing.
+    pub fn note_applied(&self, rendered: &Rendered, applied: &[(Key, Live)], app: &Application) {
+        let rules = rules(app);
+        for (target, hash) in rendered.targets.targets.iter().zip(&rendered.hashes) {
+            if let Some((_, live)) = applied.iter().find(|(key, _)| *key == target.key) {
+                self.keep(target, Some(live), hash ^ rules, Verdict::Same);
+            }
+        }
     }
 
     /// Forgets an Application's answers.
@@ -262,18 +276,19 @@ impl Verdicts {
         }
     }
 
-    fn known(&self, key: &Key, live: Option<&Live>, target: u64) -> Option<Verdict> {
+    fn known(&self, target: &Target, live: Option<&Live>, hash: u64) -> Option<Verdict> {
         let answers = self.0.lock();
-        let answer = answers.get(key)?;
-        (answer.target == target && answer.live_content == live.map(|l| l.content)).then(|| answer.verdict.clone())
+        let answer = answers.get(&target.key)?;
+        (answer.target == hash && answer.live_content == live.map(|l| l.content_for(target))).then(|| answer.verdict.clone())
     }
 
-    fn keep(&self, key: &Key, live: Option<&Live>, target: u64, verdict: Verdict) {
+    fn keep(&self, target: &Target, live: Option<&Live>, hash: u64, verdict: Verdict) {
         let mut answers = self.0.lock();
         if answers.len() >= VERDICTS_MAX {
             answers.clear();
         }
-        answers.insert(key.clone(), Answer { live_content: live.map(|l| l.content), target, verdict });
+        let live_content = live.map(|l| l.content_for(target));
+        answers.insert(target.key.clone(), Answer { live_content, target: hash, verdict });
     }
 }
 
@@ -369,9 +384,27 @@ mod tests {
         let verdicts = Verdicts::default();
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}});
         let (key, live) = (Key::of(&object), Live::of(&object));
-        verdicts.keep(&key, None, 7, Verdict::Unasked);
-        assert_eq!(verdicts.known(&key, None, 7), Some(Verdict::Unasked));
-        assert_eq!(verdicts.known(&key, Some(&live), 7), None);
-        assert_eq!(verdicts.known(&key, None, 8), None);
+        let target = Target { key, version: "v1".into(), object, is_kind_known: true, brings_kind_along: false };
+        verdicts.keep(&target, None, 7, Verdict::Unasked);
+        assert_eq!(verdicts.known(&target, None, 7), Some(Verdict::Unasked));
+        assert_eq!(verdicts.known(&target, Some(&live), 7), None);
+        assert_eq!(verdicts.known(&target, None, 8), None);
+    }
+
+    #[test]
+    fn what_was_applied_is_not_asked_about_until_it_changes() {
+        let (verdicts, mut renderings, app) = (Verdicts::default(), Renderings::default(), application());
+        let served = Scopes::from([(("x.example".to_owned(), "Thing".to_owned()), true)]);
+        let rendered = renderings.note("spec".into(), drawn("good"), served, &app, "app");
+        let target = &rendered.targets.targets[0];
+        let known = |live: &Live| verdicts.known(target, Some(live), rendered.hashes[0] ^ rules(&app));
+        let mut object = target.object.clone();
+        object["spec"] = json!({"defaulted": true});
+        let live = Live::of(&object);
+        assert_eq!(known(&live), None);
+        verdicts.note_applied(&rendered, &[(target.key.clone(), live.clone())], &app);
+        assert_eq!(known(&live), Some(Verdict::Same));
+        object["spec"] = json!({"defaulted": false});
+        assert_eq!(known(&Live::of(&object)), None);
     }
 }

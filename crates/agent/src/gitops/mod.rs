@@ -17,6 +17,7 @@ mod packs;
 mod report;
 mod since;
 pub mod sources;
+mod wakes;
 mod watches;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,7 +29,7 @@ use api::argo::{Application, ApplicationCondition, ApplicationStatus, annotation
 use api::hub::Notice;
 use controller::{Cache, Controller, Key as AppKey, Next, Runtime};
 use git::PackCache;
-use gitops::{Deletion, Desired, Engine, Mode, Observed, deletion, plan};
+use gitops::{Deletion, Desired, Engine, Group, Mode, Observed, Outcomes, deletion, plan};
 use jiff::Timestamp;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
@@ -42,6 +43,7 @@ use follower::Follower;
 use ownership::Ownership;
 use packs::Packs;
 use sources::{Failure, Source};
+use wakes::Wakes;
 use watches::Watches;
 
 /// What `status.controllerNamespace` says of ours.
@@ -49,6 +51,8 @@ pub(crate) const CONTROLLER_NAMESPACE: &str = "open-cluster-management-agent";
 /// Packs kept on disk for work without hub and Git.
 const PACKS_BYTES_MAX: u64 = 64 << 20;
 const WORKERS: usize = 2;
+/// Steps of a sync that one look takes, as long as there is nothing to wait for.
+const STEPS_MAX: usize = 8;
 
 /// Tells the hub of an Application: key, and what it is, or nothing if it is gone.
 pub type Reports = Arc<dyn Fn(&str, Option<&api::report::Application>) + Send + Sync>;
@@ -117,10 +121,48 @@ struct GitOps {
     verdicts: Verdicts,
     /// By Application.
     rendered: Mutex<HashMap<String, Renderings>>,
-    /// Our last write by Application, with the resourceVersion before it: the cache may not have it yet.
-    written: Mutex<BTreeMap<AppKey, (Option<String>, AnyApplication)>>,
+    wakes: Wakes,
+    /// Our last write by Application: the cache may not have it yet.
+    written: Mutex<BTreeMap<AppKey, Written>>,
     /// Since when Applications of other engines are as they are.
     seen: since::Seen,
+}
+
+/// What we made of an Application.
+struct Written {
+    /// What it was before, and in between.
+    over: Vec<Option<String>>,
+    now: Arc<AnyApplication>,
+}
+
+/// An Application while it is looked at.
+struct Draft {
+    /// As it lies on the cluster.
+    any: Arc<AnyApplication>,
+    /// As it is to be.
+    app: Application,
+    takes_operation: bool,
+    /// The status on the cluster, where there is another to write.
+    before: Option<Option<ApplicationStatus>>,
+    sync_since: Option<Timestamp>,
+}
+
+impl Draft {
+    fn new(any: Arc<AnyApplication>, app: Application) -> Self {
+        Self { any, app, takes_operation: false, before: None, sync_since: None }
+    }
+
+    fn set(&mut self, status: ApplicationStatus, takes_operation: bool, now: Timestamp) {
+        let since = since::of_sync(&self.app, &status, now);
+        self.sync_since = Some(since);
+        self.app.metadata.annotations.get_or_insert_default().insert(since::SYNC_SINCE.to_owned(), since.to_string());
+        if takes_operation {
+            self.takes_operation = true;
+            self.app.operation = None;
+        }
+        let before = self.app.status.replace(status);
+        self.before.get_or_insert(before);
+    }
 }
 
 /// Starts the engine; it runs until the runtime stops.
@@ -134,8 +176,8 @@ pub fn start(mut options: Options) {
         applications.ready().await;
         ownership.ready().await;
         let engine = Arc::new(GitOps::new(options, applications.clone(), ownership.clone(), &controller));
-        let (all, again) = (applications.clone(), controller.clone());
-        ownership.observe(move || all.keys().into_iter().for_each(|key| again.add(key)));
+        let (all, again) = (applications.clone(), engine.wakes.clone());
+        ownership.observe(move || all.keys().into_iter().for_each(|key| again.now(key)));
         if let Some(notices) = notices {
             runtime.spawn("gitops notices", heed(engine.follower.clone(), notices));
         }
@@ -165,24 +207,25 @@ impl GitOps {
             Some(dir) => Packs::Disk(PackCache::new(dir.join("packs"), PACKS_BYTES_MAX)),
             None => Packs::Memory(Arc::default()),
         };
-        let (all, again) = (applications.clone(), controller.clone());
+        let wakes = Wakes::new(controller);
+        let (all, again) = (applications.clone(), wakes.clone());
         let follower = Follower::new(options.source.clone(), packs, &options.runtime, options.poll, move |place| {
             for app in all.list() {
                 if app.parse().ok().and_then(|app| observe::place_of(&app)).is_some_and(|p| p.repo == place.repo && p.path == place.path) {
-                    again.add(AppKey::of(app.as_ref()));
+                    again.now(AppKey::of(app.as_ref()));
                 }
             }
         });
-        let (all, again, namespace) = (applications.clone(), controller.clone(), options.namespace.clone());
+        let (all, again, namespace) = (applications.clone(), wakes.clone(), options.namespace.clone());
         let watches = Watches::new(
             &options.local,
             &options.runtime,
-            Arc::new(move |_, tracked_by| {
+            Arc::new(move |tracked_by, news| {
                 // An object without an owner was taken from one, or is named by one: whoever names it looks.
                 for key in all.keys() {
                     let instance = if key.namespace == namespace { key.name.clone() } else { format!("{}_{}", key.namespace, key.name) };
                     if tracked_by.is_none_or(|app| app == instance) {
-                        again.add(key);
+                        again.gather(key, news);
                     }
                 }
             }),
@@ -191,6 +234,7 @@ impl GitOps {
             served: Served::new(&options.local),
             watches,
             follower,
+            wakes,
             verdicts: Verdicts::default(),
             rendered: Mutex::default(),
             written: Mutex::default(),
@@ -207,6 +251,9 @@ impl GitOps {
             self.forget(key, &owner);
             return Ok(Next::OnChange);
         };
+        if let Some(rest) = self.wakes.rest(key, any.metadata.resource_version.as_deref()) {
+            return Ok(Next::After(rest));
+        }
         let app = match any.parse() {
             Ok(app) => app,
             Err(why) => {
@@ -223,54 +270,89 @@ impl GitOps {
         if any.is_being_deleted() {
             return self.delete(key, &owner, &any, &app).await;
         }
-        Box::pin(self.sync(key, &owner, &any, app)).await
+        Box::pin(self.sync(key, &owner, any, app)).await
     }
 
-    /// Observe, decide, act, report.
-    async fn sync(&self, key: &AppKey, owner: &str, any: &AnyApplication, mut app: Application) -> Result<Next, Error> {
-        let is_refresh = any.asks_for_refresh();
+    /// Looks, and writes down and tells what came of it.
+    async fn sync(&self, key: &AppKey, owner: &str, any: Arc<AnyApplication>, app: Application) -> Result<Next, Error> {
         if any.annotation(annotation::REFRESH) == Some("hard")
             && let Some(renderings) = self.rendered.lock().remove(owner)
             && let Some(rendered) = renderings.rendered()
         {
             self.verdicts.forget(rendered);
         }
-        let observe::Sight::Seen(seen) = Box::pin(self.observe(owner, &app, is_refresh)).await? else {
-            self.report(key, &app, Engine::Native);
-            return Ok(Next::OnChange);
-        };
-        let now = self.options.runtime.clock.now();
-        let planned = plan(&Observed {
-            app: &app,
-            instance: &seen.instance,
-            desired: as_desired(&seen.desired),
-            operation_desired: seen.operation_desired.as_ref().map(as_desired),
-            live: &seen.live,
-            has_namespace: seen.has_namespace,
-            controller_namespace: CONTROLLER_NAMESPACE,
-            now,
-        });
-        let (groups, takes_operation, next) = (planned.groups.clone(), planned.takes_operation, planned.next);
-        if !groups.is_empty() {
-            tracing::info!(application = %key, reason = planned.reason, "syncing");
+        let mut draft = Draft::new(any, app);
+        let next = Box::pin(self.step(key, owner, &mut draft)).await;
+        self.record(key, &mut draft).await?;
+        self.report(key, &draft.app, Engine::Native);
+        let Some(next) = next? else { return Ok(Next::OnChange) };
+        self.wakes.leave(key, draft.any.metadata.resource_version.as_deref(), next);
+        Ok(Next::After(next))
+    }
+
+    /// Observe, decide, act, until there is something to wait for. Returns when to look again; nothing while the first look
+    /// at Git is under way.
+    async fn step(&self, key: &AppKey, owner: &str, draft: &mut Draft) -> Result<Option<Duration>, Error> {
+        let mut is_refresh = draft.any.asks_for_refresh();
+        for _ in 0..STEPS_MAX {
+            let seen = Box::pin(self.observe(owner, &draft.app, std::mem::take(&mut is_refresh))).await?;
+            let observe::Sight::Seen(seen) = seen else { return Ok(None) };
+            let now = self.options.runtime.clock.now();
+            let planned = plan(&Observed {
+                app: &draft.app,
+                instance: &seen.instance,
+                desired: as_desired(&seen.desired),
+                operation_desired: seen.operation_desired.as_ref().map(as_desired),
+                live: &seen.live,
+                has_namespace: seen.has_namespace,
+                controller_namespace: CONTROLLER_NAMESPACE,
+                now,
+            });
+            let (takes_operation, next) = (planned.takes_operation, planned.next);
+            if !planned.groups.is_empty() {
+                // What was done is on record before more is.
+                self.record(key, draft).await?;
+                tracing::info!(application = %key, reason = planned.reason, "syncing");
+            }
+            let outcomes = self.act(&planned.groups, &seen, &draft.app).await;
+            let did_something = !outcomes.is_empty();
+            let (mut status, again) = planned.finish(&outcomes, self.options.runtime.clock.now());
+            if let Some(failure) = seen.stale {
+                say_stale(&mut status, &draft.app, &failure, now);
+            }
+            draft.set(status, takes_operation, now);
+            if !again && !did_something {
+                let soonest = next.map_or(seen.next_look, |wait| Duration::try_from(wait).unwrap_or_default());
+                return Ok(Some(soonest.min(seen.next_look)));
+            }
         }
-        let actor = act::Actor { client: &self.options.local, served: &self.served, watches: &self.watches };
-        let outcomes = actor.run(&groups).await;
-        let did_something = !outcomes.is_empty();
-        let (mut status, again) = planned.finish(&outcomes, self.options.runtime.clock.now());
-        if let Some(failure) = seen.stale {
-            say_stale(&mut status, &app, &failure, now);
+        Ok(Some(Duration::ZERO))
+    }
+
+    async fn act(&self, groups: &[Group], seen: &observe::Seen, app: &Application) -> Outcomes {
+        let actor = act::Actor { client: &self.options.local, served: &self.served, watches: &self.watches, applied: Mutex::default() };
+        let outcomes = actor.run(groups).await;
+        let applied = actor.applied.into_inner();
+        if let Ok((rendered, _)) = seen.operation_desired.as_ref().unwrap_or(&seen.desired) {
+            self.verdicts.note_applied(rendered, &applied, app);
         }
-        let sync_since = since::of_sync(&app, &status, now);
-        let change = report::Change { status: &status, takes_operation, sync_since: Some(sync_since) };
-        if let Some(written) = report::write(&self.options.local, any, &change).await? {
-            self.written.lock().insert(key.clone(), (any.metadata.resource_version.clone(), written));
+        outcomes
+    }
+
+    /// Writes a draft down, if it says anything new.
+    async fn record(&self, key: &AppKey, draft: &mut Draft) -> Result<(), Error> {
+        let (Some(before), Some(status)) = (draft.before.take(), &draft.app.status) else { return Ok(()) };
+        let takes_operation = std::mem::take(&mut draft.takes_operation);
+        let change = report::Change { status, takes_operation, sync_since: draft.sync_since };
+        if let Some(now) = report::write(&self.options.local, &draft.any, before.as_ref(), &change).await? {
+            let over = draft.any.metadata.resource_version.clone();
+            draft.any = Arc::new(now);
+            let mut written = self.written.lock();
+            let written = written.entry(key.clone()).or_insert_with(|| Written { over: Vec::new(), now: draft.any.clone() });
+            written.over.push(over);
+            written.now = draft.any.clone();
         }
-        app.status = Some(status);
-        app.metadata.annotations.get_or_insert_default().insert(since::SYNC_SINCE.to_owned(), sync_since.to_string());
-        self.report(key, &app, Engine::Native);
-        let soonest = next.map(|wait| Duration::try_from(wait).unwrap_or_default());
-        Ok(Next::After(if again || did_something { Duration::ZERO } else { soonest.unwrap_or(seen.next_look).min(seen.next_look) }))
+        Ok(())
     }
 
     /// Deletes what a deleted Application leaves, if its finalizer asks for it.
@@ -280,7 +362,8 @@ impl GitOps {
         match deletion(app, &instance, &self.watches.of(owner, &instance)) {
             Deletion::Prune { groups, message } => {
                 tracing::info!(application = %key, message, "deleting with its Application");
-                let actor = act::Actor { client: &self.options.local, served: &self.served, watches: &self.watches };
+                let actor =
+                    act::Actor { client: &self.options.local, served: &self.served, watches: &self.watches, applied: Mutex::default() };
                 let outcomes = actor.run(&groups).await;
                 match outcomes.into_values().find_map(Result::err) {
                     Some(why) => Err(Error::Pending(format!("deleting the resources of Application {key}: {why}"))),
@@ -320,17 +403,16 @@ impl GitOps {
     }
 
     /// Returns an Application as it is: our own last write, where the cache does not have it yet.
-    fn current(&self, key: &AppKey) -> Option<AnyApplication> {
+    fn current(&self, key: &AppKey) -> Option<Arc<AnyApplication>> {
         let cached = self.applications.get(key)?;
         let mut written = self.written.lock();
-        match written.get(key) {
-            Some((before, ours)) if *before == cached.metadata.resource_version => Some(ours.clone()),
-            Some(_) => {
-                written.remove(key);
-                Some(cached.as_ref().clone())
-            }
-            None => Some(cached.as_ref().clone()),
+        if let Some(ours) = written.get(key)
+            && ours.over.contains(&cached.metadata.resource_version)
+        {
+            return Some(ours.now.clone());
         }
+        written.remove(key);
+        Some(cached)
     }
 
     /// Reports all Applications as they are written, so that the hub may drop what is not among them.
@@ -347,6 +429,7 @@ impl GitOps {
         self.watches.unwant(owner);
         self.rendered.lock().remove(owner);
         self.written.lock().remove(key);
+        self.wakes.forget(key);
         self.seen.forget(key);
         (self.options.reports)(&api::report::application_key(&key.namespace, &key.name), None);
     }

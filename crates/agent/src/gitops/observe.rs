@@ -92,7 +92,7 @@ impl GitOps {
             Some(other) => Some(self.with_verdicts(other, &live, app).await?),
             None => None,
         };
-        let has_namespace = self.has_namespace(&app.spec.destination.namespace).await?;
+        let has_namespace = self.has_namespace(app, &live).await?;
         Ok(Sight::Seen(Box::new(Seen { instance, desired, operation_desired, live, has_namespace, stale, next_look })))
     }
 
@@ -206,8 +206,11 @@ impl GitOps {
         Ok(())
     }
 
-    async fn has_namespace(&self, name: &str) -> Result<bool, Error> {
-        if name.is_empty() {
+    /// Returns whether the destination's namespace exists; only read if a sync may make it and nothing is known to live in it.
+    async fn has_namespace(&self, app: &Application, live: &BTreeMap<Key, Live>) -> Result<bool, Error> {
+        let name = app.spec.destination.namespace.as_str();
+        let is_it = |key: &Key| key.namespace == name || (key.kind == "Namespace" && key.group.is_empty() && key.name == name);
+        if name.is_empty() || !gitops::may_make_namespace(app) || live.keys().any(is_it) {
             return Ok(true);
         }
         let api: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(self.options.local.clone());

@@ -1,12 +1,17 @@
 //! What is written into an Application, and what the hub is told of it.
 
-use api::argo::{Application, ApplicationStatus, annotation, condition, operation_phase, sync_status};
+use std::collections::BTreeMap;
+
+use api::argo::{Application, ApplicationSource, ApplicationStatus, annotation, condition, operation_phase, sync_status};
 use api::report;
 use gitops::Engine;
 
 use super::since::{SYNC_SINCE, Since};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::PostParams;
+use kube::core::Request;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::application::AnyApplication;
@@ -25,32 +30,58 @@ pub(super) struct Change<'a> {
     pub sync_since: Option<jiff::Timestamp>,
 }
 
-/// Writes an Application if it changed; returns it as it is now. A conflict is an error: somebody else wrote, look again.
-pub(super) async fn write(client: &kube::Client, app: &AnyApplication, change: &Change<'_>) -> Result<Option<AnyApplication>, kube::Error> {
-    let status = serde_json::to_value(change.status).unwrap_or_default();
+/// Writes an Application if it changed, given the status it has; returns it as it is now. A conflict is an error: somebody else
+/// wrote, look again.
+pub(super) async fn write(
+    client: &kube::Client,
+    app: &AnyApplication,
+    before: Option<&ApplicationStatus>,
+    change: &Change<'_>,
+) -> Result<Option<AnyApplication>, kube::Error> {
     let takes_refresh = app.asks_for_refresh();
-    if !takes_refresh && !change.takes_operation && !is_news(app.rest.get("status"), &status) {
+    if !takes_refresh && !change.takes_operation && !before.is_none_or(|before| is_news(before, change.status)) {
         return Ok(None);
     }
-    let mut written = app.clone();
-    written.rest.insert("status".to_owned(), status);
+    let mut metadata = app.metadata.clone();
+    let annotations = metadata.annotations.get_or_insert_default();
     if let Some(since) = change.sync_since {
-        written.metadata.annotations.get_or_insert_default().insert(SYNC_SINCE.to_owned(), since.to_string());
+        annotations.insert(SYNC_SINCE.to_owned(), since.to_string());
     }
-    if change.takes_operation {
-        written.rest.remove("operation");
-    }
-    if let Some(annotations) = &mut written.metadata.annotations {
-        annotations.remove(annotation::REFRESH);
-    }
-    replace(client, &written).await.map(Some)
+    annotations.remove(annotation::REFRESH);
+    let is_kept = |field: &str| field != "status" && !(change.takes_operation && field == "operation");
+    let written = Written {
+        api_version: &app.api_version,
+        kind: &app.kind,
+        metadata: &metadata,
+        status: change.status,
+        rest: app.rest.iter().filter(|(field, _)| is_kept(field)).collect(),
+    };
+    replace_by(client, &app.metadata, &written).await.map(Some)
+}
+
+/// An Application with another status.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: &'a ObjectMeta,
+    status: &'a ApplicationStatus,
+    #[serde(flatten)]
+    rest: BTreeMap<&'a String, &'a Value>,
 }
 
 /// Writes an Application as a whole; the resourceVersion guards against other writers.
 pub(super) async fn replace(client: &kube::Client, app: &AnyApplication) -> Result<AnyApplication, kube::Error> {
-    let namespace = app.metadata.namespace.as_deref().unwrap_or_default();
+    replace_by(client, &app.metadata, app).await
+}
+
+async fn replace_by(client: &kube::Client, metadata: &ObjectMeta, object: &impl Serialize) -> Result<AnyApplication, kube::Error> {
+    let [namespace, name] = [&metadata.namespace, &metadata.name].map(|field| field.as_deref().unwrap_or_default());
     let api: Api<AnyApplication> = Api::namespaced(client.clone(), namespace);
-    api.replace(app.metadata.name.as_deref().unwrap_or_default(), &PostParams::default(), app).await
+    let bytes = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+    let request = Request::new(api.resource_url()).replace(name, &PostParams::default(), bytes).map_err(kube::Error::BuildRequest)?;
+    client.request(request).await
 }
 
 /// Says in an Application that it is not readable.
@@ -73,24 +104,48 @@ pub(super) async fn write_condition(client: &kube::Client, app: &AnyApplication,
     replace(client, &written).await.map(drop)
 }
 
-fn is_news(before: Option<&Value>, after: &Value) -> bool {
-    let Some(before) = before else { return true };
-    let strip = |status: &Value| {
-        let mut status = status.clone();
-        if let Some(fields) = status.as_object_mut() {
-            fields.remove("reconciledAt");
-        }
-        status
-    };
-    let second =
-        |status: &Value| status["reconciledAt"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| at.as_second());
-    strip(before) != strip(after) || second(after) - second(before) > RECONCILED_AGE_SECONDS
+fn is_news(before: &ApplicationStatus, after: &ApplicationStatus) -> bool {
+    let second = |status: &ApplicationStatus| status.reconciled_at.as_ref().map_or(0, |at| at.0.as_second());
+    second(after) - second(before) > RECONCILED_AGE_SECONDS || !is_same(before, after)
+}
+
+/// Whether two statuses say the same, whenever they were written.
+fn is_same(before: &ApplicationStatus, after: &ApplicationStatus) -> bool {
+    // Named one by one, so that no field is forgotten: the compiler asks for a new one.
+    let ApplicationStatus {
+        sync,
+        health,
+        resources,
+        operation_state,
+        history,
+        conditions,
+        summary,
+        source_type,
+        source_types,
+        reconciled_at: _,
+        observed_at,
+        resource_health_source,
+        controller_namespace,
+    } = after;
+    *sync == before.sync
+        && *health == before.health
+        && *resources == before.resources
+        && *operation_state == before.operation_state
+        && *history == before.history
+        && *conditions == before.conditions
+        && *summary == before.summary
+        && *source_type == before.source_type
+        && *source_types == before.source_types
+        && *observed_at == before.observed_at
+        && *resource_health_source == before.resource_health_source
+        && *controller_namespace == before.controller_namespace
 }
 
 /// Returns what the hub is told of an Application.
 pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report::Application {
-    let status = app.status.clone().unwrap_or_default();
-    let source = app.spec.sources().first().cloned().unwrap_or_default();
+    let (no_status, no_source) = (ApplicationStatus::default(), ApplicationSource::default());
+    let status = app.status.as_ref().unwrap_or(&no_status);
+    let source = app.spec.sources().first().unwrap_or(&no_source);
     let last = status.history.last();
     let operation = status.operation_state.as_ref();
     let taken = app.metadata.annotations.as_ref().and_then(|annotations| annotations.get(api::work::TAKEN));
@@ -108,8 +163,8 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
         name: app.metadata.name.clone().unwrap_or_default(),
         project: app.spec.project.clone(),
         repo: git::without_password(&source.repo_url),
-        path: source.path,
-        target_revision: source.target_revision,
+        path: source.path.clone(),
+        target_revision: source.target_revision.clone(),
         is_manual: !app.spec.sync_policy.as_ref().and_then(|p| p.automated.as_ref()).is_some_and(|a| a.is_enabled()),
         sync_deadline: deadline.chars().take(report::SYNC_DEADLINE_CHARS_MAX).collect(),
         revision: status.sync.revision.clone(),

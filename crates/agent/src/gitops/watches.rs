@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use controller::Runtime;
-use futures::{Stream, StreamExt};
-use gitops::{Key, Live};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use gitops::{Key, Live, News};
 use kube::Client;
-use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
-use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::api::ApiResource;
 use parking_lot::Mutex;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch as signal;
 
+use crate::feed::{Event, Feed, Lean};
 use crate::served::Kind;
 
 /// Kinds watched at once; beyond that an Application says so.
@@ -27,8 +26,9 @@ const KINDS_MAX: usize = 128;
 const PAGE: u32 = 50;
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Told of an Application (by its name in tracking ids) or an object named by one, whenever it changes.
-pub(super) type Wake = Arc<dyn Fn(&Key, Option<&str>) + Send + Sync>;
+/// Told of an Application (by its name in tracking ids), or none for an object that is named by one, whenever the object has
+/// news.
+pub(super) type Wake = Arc<dyn Fn(Option<&str>, News) + Send + Sync>;
 
 type KindName = (String, String);
 
@@ -117,52 +117,42 @@ impl Watches {
     }
 
     /// Takes in what the API answered to a read or a write, before the watch tells.
-    pub fn note(&self, object: &Value) {
-        self.0.state.lock().put(Live::of(object));
+    pub fn note(&self, object: &Value) -> Live {
+        let is_whole = kinds::health::has_rule(kinds::group_of(object), kinds::kind_of(object));
+        let live = if is_whole { Live::of(object) } else { Live::of_metadata(object) };
+        self.0.state.lock().put(live.clone());
+        live
     }
 
     fn start(&self, resource: ApiResource, done: signal::Sender<bool>) {
-        let client = self.0.client.clone();
-        let config = Config::default().page_size(PAGE);
         let this = self.clone();
         let is_whole = kinds::health::has_rule(&resource.group, &resource.kind);
-        self.0.runtime.spawn("gitops watch", async move {
-            if is_whole {
-                let api = kube::Api::<DynamicObject>::all_with(client, &resource);
-                this.follow(watcher(api, config).default_backoff(), &resource, &done).await;
-            } else {
-                let api = kube::Api::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource);
-                this.follow(watcher(api, config).default_backoff(), &resource, &done).await;
-            }
-        });
+        let feed = Feed::of(&self.0.client, &resource).pages(PAGE);
+        let feed = if is_whole { feed } else { feed.metadata_only() };
+        self.0.runtime.spawn("gitops watch", async move { this.follow(feed.start(), &resource, &done).await });
     }
 
-    async fn follow<K, S>(&self, events: S, resource: &ApiResource, done: &signal::Sender<bool>)
-    where
-        K: Serialize,
-        S: Stream<Item = Result<Event<K>, kube::runtime::watcher::Error>>,
-    {
-        let mut events = std::pin::pin!(events);
+    async fn follow(&self, mut events: BoxStream<'static, Event<Lean>>, resource: &ApiResource, done: &signal::Sender<bool>) {
         let mut listed: Option<BTreeSet<Key>> = None;
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Init) => listed = Some(BTreeSet::new()),
-                Ok(Event::InitApply(object)) => {
-                    let live = read(&object, resource);
+                Event::Init => listed = Some(BTreeSet::new()),
+                Event::InitApply(object) => {
+                    let live = read(object, resource);
                     if let Some(listed) = &mut listed {
                         listed.insert(live.key.clone());
                     }
                     self.apply(live);
                 }
-                Ok(Event::InitDone) => {
+                Event::InitDone => {
                     if let Some(listed) = listed.take() {
                         self.retain(resource, &listed);
                     }
                     done.send_replace(true);
                 }
-                Ok(Event::Apply(object)) => self.apply(read(&object, resource)),
-                Ok(Event::Delete(object)) => self.remove(&read(&object, resource)),
-                Err(error) => tracing::debug!(kind = resource.kind, %error, "watch interrupted"),
+                Event::Apply(object) => self.apply(read(object, resource)),
+                Event::Delete(object) => self.remove(&read(object, resource)),
+                Event::Interrupted | Event::Resumed => {}
             }
         }
     }
@@ -173,10 +163,10 @@ impl Watches {
         if app.is_none() && !state.is_wanted(&key) {
             return;
         }
-        let is_news = state.put(live);
+        let news = state.put(live);
         drop(state);
-        if is_news {
-            (self.0.wake)(&key, app.as_deref());
+        if news != News::Nothing {
+            (self.0.wake)(app.as_deref(), news);
         }
     }
 
@@ -189,7 +179,7 @@ impl Watches {
         let known = state.live.remove(&gone.key);
         drop(state);
         let app = known.as_ref().and_then(|l| l.tracked_by()).map(|(app, _)| app.to_owned());
-        (self.0.wake)(&gone.key, app.as_deref());
+        (self.0.wake)(app.as_deref(), News::Change);
     }
 
     /// Drops what a fresh list no longer has.
@@ -202,23 +192,24 @@ impl Watches {
 }
 
 impl State {
-    /// Keeps the newer of two states; returns whether it was news.
-    fn put(&mut self, live: Live) -> bool {
+    /// Keeps the newer of two states; returns what is new of it.
+    fn put(&mut self, live: Live) -> News {
         let number = |l: &Live| l.resource_version.parse::<u64>().unwrap_or(0);
-        if let Some(known) = self.live.get(&live.key)
-            && known.uid == live.uid
-            && (known.resource_version == live.resource_version || number(known) > number(&live))
-        {
-            return false;
-        }
-        self.live.insert(live.key.clone(), live).is_none_or(|_| true)
+        let news = match self.live.get(&live.key) {
+            None => News::Change,
+            Some(known) if known.uid == live.uid && (known.resource_version == live.resource_version || number(known) > number(&live)) => {
+                return News::Nothing;
+            }
+            Some(known) => live.news_since(known),
+        };
+        self.live.insert(live.key.clone(), live);
+        news
     }
 }
 
-/// What is kept of a watched object; a metadata watch does not say its kind.
-fn read<K: Serialize>(object: &K, resource: &ApiResource) -> Live {
-    let mut value = serde_json::to_value(object).unwrap_or_default();
-    value["apiVersion"] = json!(resource.api_version);
-    value["kind"] = json!(resource.kind);
-    Live::of(&value)
+/// What is kept of a watched object; neither a list nor a metadata watch says its kind.
+fn read(Lean(mut object): Lean, resource: &ApiResource) -> Live {
+    object["apiVersion"] = json!(resource.api_version);
+    object["kind"] = json!(resource.kind);
+    Live::of(&object)
 }

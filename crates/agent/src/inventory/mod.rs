@@ -12,17 +12,16 @@ use std::time::Duration;
 
 use api::report::{Kind, Workload, workload_key};
 use futures::StreamExt;
-use kube::Api;
-use kube::api::DynamicObject;
+use futures::stream::BoxStream;
 use kube::core::GroupVersionKind;
 use kube::core::discovery::ApiResource;
-use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt, watcher};
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use self::pods::Pods;
 use crate::Context;
+use crate::feed::{Event, Feed, Lean};
 
 /// Kinds that make pods, and pods that nothing controls.
 const KINDS: [(&str, &str, &str, &str); 7] = [
@@ -46,7 +45,8 @@ pub(crate) fn start(context: &Context) {
     for (group, version, kind, plural) in KINDS {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
         let look = Look { context: context.clone(), kind, seen: seen.clone(), listed: listed.clone() };
-        context.runtime.spawn("inventory", look.run(Api::all_with(context.local.clone(), &resource)));
+        let feed = Feed::of(&context.local, &resource).pages(PAGE);
+        context.runtime.spawn("inventory", look.run(feed.start()));
     }
     let context = context.clone();
     context.runtime.clone().spawn("inventory-complete", async move {
@@ -74,8 +74,7 @@ struct Look {
 }
 
 impl Look {
-    async fn run(self, api: Api<DynamicObject>) {
-        let mut events = watcher(api, Config::default().page_size(PAGE)).default_backoff().boxed();
+    async fn run(self, mut events: BoxStream<'static, Event<Lean>>) {
         let mut listing: Option<BTreeSet<String>> = None;
         let mut is_first = true;
         loop {
@@ -88,23 +87,23 @@ impl Look {
             };
             let Some(event) = next else { return };
             match event {
-                Ok(Event::Init) => listing = Some(BTreeSet::new()),
-                Ok(Event::InitApply(object)) => {
+                Event::Init => listing = Some(BTreeSet::new()),
+                Event::InitApply(Lean(object)) => {
                     if let Some(listing) = &mut listing {
                         listing.insert(key_of(self.kind, &object));
                     }
                     self.tell(object);
                 }
-                Ok(Event::Apply(object)) => self.tell(object),
-                Ok(Event::Delete(object)) => self.gone(&key_of(self.kind, &object)),
-                Ok(Event::InitDone) => {
+                Event::Apply(Lean(object)) => self.tell(object),
+                Event::Delete(Lean(object)) => self.gone(&key_of(self.kind, &object)),
+                Event::InitDone => {
                     let listing = listing.take().unwrap_or_default();
                     self.known().iter().filter(|key| !listing.contains(*key)).for_each(|key| self.gone(key));
                     if std::mem::take(&mut is_first) {
                         self.listed.send_modify(|kinds| *kinds += 1);
                     }
                 }
-                Err(error) => tracing::debug!(kind = self.kind, %error, "inventory watch interrupted"),
+                Event::Interrupted | Event::Resumed => {}
             }
         }
     }
@@ -137,13 +136,13 @@ impl Look {
     }
 
     /// Takes note of one object and tells the workload that it is, or is a part of.
-    fn tell(&self, object: DynamicObject) {
+    fn tell(&self, object: Value) {
         let key = key_of(self.kind, &object);
-        let controller = object.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let metadata = &object["metadata"];
+        let controller = metadata["ownerReferences"].as_array().into_iter().flatten().find(|owner| owner["controller"] == true);
         let mut seen = self.seen.lock();
-        let Some(controller) = controller else { return self.tell_workload(&mut seen, key, &object) };
-        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-        let owner = workload_key(&controller.kind, namespace, &controller.name);
+        let Some(controller) = controller else { return self.tell_workload(&mut seen, key, object) };
+        let owner = workload_key(text(&controller["kind"]), text(&metadata["namespace"]), text(&controller["name"]));
         let root = match self.kind {
             "Pod" => seen.pods.set(&key, owner, &object, self.context.runtime.clock.now()),
             // Its pods may have been seen before it.
@@ -157,23 +156,23 @@ impl Look {
         }
     }
 
-    fn tell_workload(&self, seen: &mut Seen, key: String, object: &DynamicObject) {
-        let Some(mut workload) = workload::summary(self.kind, object) else { return };
+    fn tell_workload(&self, seen: &mut Seen, key: String, object: Value) {
         let known = seen.workloads.get(&key);
         if known.is_none() && seen.workloads.len() >= WORKLOADS_MAX {
             tracing::warn!(kind = self.kind, workloads_max = WORKLOADS_MAX, "too many workloads: this one is not told");
             return;
         }
         let now = self.context.runtime.clock.now();
-        workload.since = match known {
+        if self.kind == "Pod" {
+            // Nothing controls it: it stands for itself.
+            seen.pods.set(&key, key.clone(), &object, now);
+        }
+        let mut workload = workload::summary(self.kind, object);
+        workload.since = match seen.workloads.get(&key) {
             Some(known) if known.health == workload.health => known.since,
             Some(_) => Some(now),
             None => Some(workload.since.unwrap_or(now)),
         };
-        if self.kind == "Pod" {
-            // Nothing controls it: it stands for itself.
-            seen.pods.set(&key, key.clone(), object, now);
-        }
         seen.workloads.insert(key.clone(), workload);
         self.report(seen, &key);
     }
@@ -197,7 +196,11 @@ impl Look {
     }
 }
 
-fn key_of(kind: &str, object: &DynamicObject) -> String {
-    let metadata = &object.metadata;
-    workload_key(kind, metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+fn key_of(kind: &str, object: &Value) -> String {
+    let metadata = &object["metadata"];
+    workload_key(kind, text(&metadata["namespace"]), text(&metadata["name"]))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

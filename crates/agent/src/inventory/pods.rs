@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::report::PodTrouble;
 use jiff::{SignedDuration, Timestamp};
-use kube::api::DynamicObject;
 use serde_json::Value;
 
 /// Pods that are remembered; of a cluster with more, workloads are told without the pods beyond.
@@ -56,19 +55,19 @@ struct Pod {
 
 impl Pods {
     /// Takes note of a pod; returns the workload that it is a part of.
-    pub fn set(&mut self, key: &str, owner: String, object: &DynamicObject, now: Timestamp) -> Option<String> {
+    pub fn set(&mut self, key: &str, owner: String, object: &Value, now: Timestamp) -> Option<String> {
         if self.pods.len() >= PODS_MAX && !self.pods.contains_key(key) {
             tracing::warn!(pods_max = PODS_MAX, "too many pods: workloads are told without this one");
             return None;
         }
         let root = self.root(&owner);
         self.by_owner.entry(owner.clone()).or_default().insert(key.to_owned());
-        let (trouble, until) = trouble(&object.data, now).map_or((None, None), |(trouble, until)| (Some(trouble), until));
+        let (trouble, until) = trouble(object, now).map_or((None, None), |(trouble, until)| (Some(trouble), until));
         match until {
             Some(until) => drop(self.recovering.insert(key.to_owned(), until)),
             None => drop(self.recovering.remove(key)),
         }
-        let pod = Pod { owner, digests: digests(&object.data), trouble };
+        let pod = Pod { owner, digests: digests(object), trouble };
         self.pods.insert(key.to_owned(), pod);
         Some(root)
     }
@@ -252,7 +251,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn pod(yaml: &str) -> DynamicObject {
+    fn pod(yaml: &str) -> Value {
         serde_saphyr::from_str(yaml).unwrap()
     }
 
@@ -291,9 +290,9 @@ status: {containerStatuses: [{name: c, image: 'docker.io/shop/web:1', imageID: '
         let waits = pod(
             "{metadata: {name: p}, status: {conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: 0/1 nodes}]}}",
         );
-        assert_eq!(trouble(&waits.data, NOW).unwrap().0.reason, "Unschedulable");
+        assert_eq!(trouble(&waits, NOW).unwrap().0.reason, "Unschedulable");
         let starts = pod("{metadata: {name: p}, status: {containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}}");
-        assert_eq!(trouble(&starts.data, NOW), None);
+        assert_eq!(trouble(&starts, NOW), None);
     }
 
     #[test]

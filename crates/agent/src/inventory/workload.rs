@@ -2,43 +2,40 @@
 
 use api::report::Workload;
 use jiff::Timestamp;
-use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 /// The annotation that Argo CD tracks objects by: `app:group/Kind:namespace/name`.
 const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
 
-/// Returns the summary of a workload; `None` for one that is no workload of its own.
-pub fn summary(kind: &str, object: &DynamicObject) -> Option<Workload> {
-    let api_version = object.types.as_ref().map(|t| t.api_version.clone()).filter(|v| !v.is_empty());
-    let api_version = api_version.unwrap_or_else(|| default_api_version(kind).to_owned());
-    let mut whole = object.data.clone();
-    whole["apiVersion"] = api_version.clone().into();
-    whole["kind"] = kind.into();
-    whole["metadata"] = json!({"generation": object.metadata.generation});
-    let health = kinds::health(&whole);
-    let (desired, ready) = counts(kind, &whole);
-    let metadata = &object.metadata;
-    let owners = metadata.owner_references.iter().flatten();
-    let tracked = metadata.annotations.as_ref().and_then(|a| a.get(TRACKING_ID));
-    Some(Workload {
+/// Returns the summary of a workload.
+pub fn summary(kind: &str, mut object: Value) -> Workload {
+    let api_version = object["apiVersion"].as_str().filter(|v| !v.is_empty()).unwrap_or_else(|| default_api_version(kind)).to_owned();
+    let metadata = object["metadata"].take();
+    object["apiVersion"] = api_version.clone().into();
+    object["kind"] = kind.into();
+    object["metadata"] = json!({"generation": metadata["generation"]});
+    let health = kinds::health(&object);
+    let (desired, ready) = counts(kind, &object);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+    Workload {
         api_version,
         kind: kind.to_owned(),
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
-        images: kinds::images(&whole).into_iter().collect(),
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+        images: kinds::images(&object).into_iter().collect(),
         desired,
         ready,
         health: health.as_ref().map_or("Unknown", |h| h.status.as_str()).to_owned(),
         message: health.map(|h| h.message).unwrap_or_default(),
-        since: since(&whole, metadata.creation_timestamp.as_ref().map(|t| t.0)),
-        application: tracked.and_then(|id| id.split(':').next()).map(application),
+        since: since(&object, metadata["creationTimestamp"].as_str().and_then(|at| at.parse().ok())),
+        application: metadata["annotations"][TRACKING_ID].as_str().and_then(|id| id.split(':').next()).map(application),
         // `<64 hexadecimal digits>-<work>`
         manifest_work: owners
-            .filter(|owner| owner.kind == "AppliedManifestWork")
-            .find_map(|owner| owner.name.split_once('-').map(|(_, work)| work.to_owned())),
+            .filter(|owner| owner["kind"] == "AppliedManifestWork")
+            .find_map(|owner| owner["name"].as_str()?.split_once('-').map(|(_, work)| work.to_owned())),
         ..Workload::default()
-    })
+    }
 }
 
 /// An Application outside the control plane's namespace is tracked as `<namespace>_<name>`.
@@ -88,8 +85,7 @@ mod tests {
     use super::*;
 
     fn check(kind: &str, yaml: &str, expect: (i64, i64, &str)) -> Workload {
-        let object: DynamicObject = serde_saphyr::from_str(yaml).unwrap();
-        let workload = summary(kind, &object).unwrap();
+        let workload = summary(kind, serde_saphyr::from_str(yaml).unwrap());
         assert_eq!((workload.desired, workload.ready, workload.health.as_str()), expect, "{yaml}");
         workload
     }

@@ -47,7 +47,7 @@ pub async fn apply(works: &Works, _seen: &Seen, applies: &[Apply], prune: &Relea
         match &apply.change {
             Change::Keep { .. } => {}
             Change::Refuse { .. } | Change::Wait { .. } => all_applied = false,
-            Change::Create { .. } | Change::Apply { .. } => match send(works, apply).await {
+            Change::Create { .. } | Change::Apply { .. } => match sent(works, apply).await {
                 Ok(object) => {
                     if let Change::Apply { why, .. } = &apply.change {
                         tracing::info!(object = %apply.id, why, "applied");
@@ -71,6 +71,12 @@ pub async fn apply(works: &Works, _seen: &Seen, applies: &[Apply], prune: &Relea
         done.prune = release(works, prune).await.err();
     }
     done
+}
+
+async fn sent(works: &Works, apply: &Apply) -> Result<Value, kube::Error> {
+    let sent = send(works, apply).await;
+    works.watches.touch(&apply.id);
+    sent
 }
 
 async fn send(works: &Works, apply: &Apply) -> Result<Value, kube::Error> {
@@ -126,6 +132,7 @@ pub async fn release(works: &Works, plan: &ReleasePlan) -> Result<(), Error> {
                 (id, disown(works, id, owner_uid).await)
             }
         };
+        works.watches.touch(id);
         match released {
             Ok(()) => {}
             // Gone, or another object has its name now.

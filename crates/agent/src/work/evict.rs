@@ -48,7 +48,7 @@ async fn reconcile(works: &Works, name: &str) -> Result<Next, Error> {
 async fn release(works: &Works, applied: &AppliedManifestWork) -> Result<Next, Error> {
     let ids: BTreeSet<ObjectId> =
         applied.status.iter().flat_map(|s| &s.applied_resources).map(ObjectId::of_meta).filter(|id| !id.resource.is_empty()).collect();
-    let live = observe::read(&works.local, ids).await;
+    let live = observe::read(works, ids).await;
     let work = works.source.get(&works.cluster_name, &applied.spec.manifest_work_name);
     let spec = work.as_ref().map(|work| &work.spec);
     let plan = ::work::release(applied, spec, &[], &|id| live.get(id).cloned().unwrap_or(Live::Missing));

@@ -2,7 +2,7 @@
 //!
 //! Per work: observe the work, its AppliedManifestWork and the live objects; [`work::plan`] decides; act; report
 //! conditions to the hub. Watched are the works (hub), the AppliedManifestWorks (here), and, by metadata only,
-//! every kind that a work applies: an object that changes brings its work back at once, whether the hub is
+//! every kind that a work applies: an object that goes or changes brings its work back at once, whether the hub is
 //! there or not. [`evict`] lets go of what belongs to works that the hub no longer has.
 //!
 //! Works are [`kept`] on disk. After a start, [`hold`] goes on with those until the hub's are listed; it applies and
@@ -145,9 +145,9 @@ fn reconcile_all(context: &Context, settings: Settings, source: Source, shelf: S
     });
     let watches = Watches::new(runtime, &context.local, {
         let controller = controller.clone();
-        move |applied_name: &str| {
+        move |applied_name: &str, delay| {
             if let Some(work) = work_of(applied_name) {
-                controller.add(work);
+                controller.add_after(work, delay);
             }
         }
     });

@@ -8,11 +8,13 @@ use api::work::{AppliedManifestWork, ManifestWork};
 use apimachinery::gvk::GroupVersionKind;
 use controller::Key;
 use futures::{StreamExt, stream};
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, GetParams};
+use kube::core::Request;
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
 use super::{LOCAL_TIMEOUT, Works, executor, mapper, words};
+use crate::feed::Lean;
 
 /// Objects that are read at once.
 const READS: usize = 8;
@@ -65,28 +67,40 @@ pub async fn observe(works: &Works, work: &ManifestWork) -> Seen {
     }
     let left = seen.applied.iter().filter_map(|a| a.status.as_ref()).flat_map(|s| &s.applied_resources).map(ObjectId::of_meta);
     wanted.extend(left.filter(|id| !id.resource.is_empty()));
-    seen.live = read(&works.local, wanted).await;
+    seen.live = read(works, wanted).await;
     seen
 }
 
-/// Reads objects, some at once.
-pub async fn read(local: &Client, ids: BTreeSet<ObjectId>) -> BTreeMap<ObjectId, Live> {
+/// Reads objects, some at once; what no watch told of since it was read is not read again.
+pub async fn read(works: &Works, ids: BTreeSet<ObjectId>) -> BTreeMap<ObjectId, Live> {
     let reads = ids.into_iter().map(|id| async move {
-        let live = read_one(local, &id).await;
+        let live = match works.watches.kept(&id) {
+            Some(kept) => kept.map_or(Live::Missing, Live::Present),
+            None => {
+                let mark = works.watches.mark(&id);
+                let live = read_one(&works.local, &id).await;
+                match &live {
+                    Live::Missing => works.watches.keep(&id, mark, None),
+                    Live::Present(object) => works.watches.keep(&id, mark, Some(object)),
+                    Live::Unreadable(_) => {}
+                }
+                live
+            }
+        };
         (id, live)
     });
     stream::iter(reads).buffer_unordered(READS).collect().await
 }
 
 async fn read_one(local: &Client, id: &ObjectId) -> Live {
-    match tokio::time::timeout(LOCAL_TIMEOUT, api(local, id, "").get_opt(&id.name)).await {
-        Ok(Ok(None)) => Live::Missing,
-        // The kind itself is gone.
+    let request = match Request::new(api(local, id, "").resource_url()).get(&id.name, &GetParams::default()) {
+        Ok(request) => request,
+        Err(error) => return Live::Unreadable(error.to_string()),
+    };
+    match tokio::time::timeout(LOCAL_TIMEOUT, local.request::<Lean>(request)).await {
+        // It, or the kind itself, is gone.
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Live::Missing,
-        Ok(Ok(Some(mut object))) => {
-            object.metadata.managed_fields = None;
-            serde_json::to_value(object).map_or_else(|e| Live::Unreadable(e.to_string()), Live::Present)
-        }
+        Ok(Ok(object)) => Live::Present(object.0),
         Ok(Err(error)) => Live::Unreadable(words(&error)),
         Err(_) => Live::Unreadable(format!("no answer within {} s", LOCAL_TIMEOUT.as_secs())),
     }

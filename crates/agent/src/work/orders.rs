@@ -100,7 +100,9 @@ async fn send(works: &Works, apply: &Apply, patch: &Value) -> Result<(), kube::E
     let api = observe::api(&works.local, &apply.id, &apply.kind);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(patch);
-    match tokio::time::timeout(LOCAL_TIMEOUT, api.patch(&apply.id.name, &params, &patch)).await {
+    let sent = tokio::time::timeout(LOCAL_TIMEOUT, api.patch(&apply.id.name, &params, &patch)).await;
+    works.watches.touch(&apply.id);
+    match sent {
         Ok(sent) => sent.map(drop),
         Err(_) => Err(kube::Error::Service(format!("no answer within {} s", LOCAL_TIMEOUT.as_secs()).into())),
     }
