@@ -15,7 +15,7 @@ use crate::served::{Kind, Served};
 
 /// Objects of a kind applied at once.
 const CONCURRENCY: usize = 8;
-/// A definition that was just applied is served within this.
+/// A definition that was just applied is served within this; it is looked for at growing intervals.
 const KIND_WAIT: Duration = Duration::from_secs(3);
 const KIND_STEP: Duration = Duration::from_millis(50);
 
@@ -95,7 +95,14 @@ impl Actor<'_> {
                     ..DeleteParams::default()
                 };
                 match api.delete(&key.name, &params).await {
-                    Ok(_) => Ok("pruned".to_owned()),
+                    Ok(done) => {
+                        match done.left() {
+                            // Something still holds it.
+                            Some(going) => drop(self.note(&going)),
+                            None => self.watches.note_gone(key, uid),
+                        }
+                        Ok("pruned".to_owned())
+                    }
                     // Gone, or already another one.
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok("pruned".to_owned()),
                     Err(error) => Err(explain(error)),
@@ -116,14 +123,15 @@ impl Actor<'_> {
     /// Returns how a kind is served, waiting a little for one whose definition was just applied.
     async fn kind(&self, action: &Action, version: &str) -> Result<Kind, String> {
         let key = action.key();
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut step) = (Duration::ZERO, KIND_STEP);
         loop {
             match self.served.kind(&key.group, version, &key.kind).await {
                 Ok(Some(kind)) => return Ok(kind),
                 Ok(None) if waited < KIND_WAIT => {
                     self.served.forget_missing();
-                    tokio::time::sleep(KIND_STEP).await;
-                    waited += KIND_STEP;
+                    tokio::time::sleep(step).await;
+                    waited += step;
+                    step *= 2;
                 }
                 Ok(None) => return Err(format!("the cluster does not serve kind {} of {}/{version}", key.kind, key.group)),
                 Err(error) => return Err(explain(error)),

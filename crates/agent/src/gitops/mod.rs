@@ -29,7 +29,7 @@ use api::argo::{Application, ApplicationCondition, ApplicationStatus, annotation
 use api::hub::Notice;
 use controller::{Cache, Controller, Key as AppKey, Next, Runtime};
 use git::PackCache;
-use gitops::{Deletion, Desired, Engine, Group, Mode, Observed, Outcomes, deletion, plan};
+use gitops::{Action, Deletion, Desired, Engine, Group, Mode, Observed, Outcomes, deletion, plan};
 use jiff::Timestamp;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
@@ -145,11 +145,14 @@ struct Draft {
     /// The status on the cluster, where there is another to write.
     before: Option<Option<ApplicationStatus>>,
     sync_since: Option<Timestamp>,
+    /// Whether anything was applied that the status on the cluster does not tell of: to be deleted is no such thing, since it
+    /// is seen on the cluster.
+    has_applied: bool,
 }
 
 impl Draft {
     fn new(any: Arc<AnyApplication>, app: Application) -> Self {
-        Self { any, app, takes_operation: false, before: None, sync_since: None }
+        Self { any, app, takes_operation: false, before: None, sync_since: None, has_applied: false }
     }
 
     fn set(&mut self, status: ApplicationStatus, takes_operation: bool, now: Timestamp) {
@@ -310,10 +313,13 @@ impl GitOps {
             });
             let (takes_operation, next) = (planned.takes_operation, planned.next);
             if !planned.groups.is_empty() {
-                // What was done is on record before more is.
-                self.record(key, draft).await?;
+                if draft.has_applied {
+                    // What was applied is on record before more is.
+                    self.record(key, draft).await?;
+                }
                 tracing::info!(application = %key, reason = planned.reason, "syncing");
             }
+            draft.has_applied |= planned.groups.iter().flat_map(|g| &g.actions).any(|a| !matches!(a, Action::Delete { .. }));
             let outcomes = self.act(&planned.groups, &seen, &draft.app).await;
             let did_something = !outcomes.is_empty();
             let (mut status, again) = planned.finish(&outcomes, self.options.runtime.clock.now());
@@ -343,6 +349,7 @@ impl GitOps {
     async fn record(&self, key: &AppKey, draft: &mut Draft) -> Result<(), Error> {
         let (Some(before), Some(status)) = (draft.before.take(), &draft.app.status) else { return Ok(()) };
         let takes_operation = std::mem::take(&mut draft.takes_operation);
+        draft.has_applied = false;
         let change = report::Change { status, takes_operation, sync_since: draft.sync_since };
         if let Some(now) = report::write(&self.options.local, &draft.any, before.as_ref(), &change).await? {
             let over = draft.any.metadata.resource_version.clone();

@@ -63,18 +63,20 @@ impl Watches {
         Self(Arc::new(Inner { client: client.clone(), runtime: runtime.clone(), wake, state: Mutex::default() }))
     }
 
-    /// Says which objects an Application names; returns those that are not kept yet and must be read once.
+    /// Says which objects an Application names; returns those that are not kept yet and must be read once. What is of a kind that
+    /// is not watched yet need not: its first list is still to come.
     pub fn want(&self, owner: &str, keys: BTreeSet<Key>) -> Vec<Key> {
         let mut state = self.0.state.lock();
         let before = state.wanted.insert(owner.to_owned(), keys.clone()).unwrap_or_default();
-        let State { wanted, live, .. } = &mut *state;
+        let State { wanted, live, kinds } = &mut *state;
         for key in before.difference(&keys) {
             let is_elsewhere = wanted.values().any(|keys| keys.contains(key));
             if !is_elsewhere && live.get(key).is_some_and(|l| l.tracked_by().is_none()) {
                 live.remove(key);
             }
         }
-        keys.into_iter().filter(|key| !before.contains(key) && !live.contains_key(key)).collect()
+        let is_listed = |key: &Key| kinds.contains_key(&(key.group.clone(), key.kind.clone()));
+        keys.into_iter().filter(|key| !before.contains(key) && !live.contains_key(key) && is_listed(key)).collect()
     }
 
     /// Forgets an Application.
@@ -122,6 +124,14 @@ impl Watches {
         let live = if is_whole { Live::of(object) } else { Live::of_metadata(object) };
         self.0.state.lock().put(live.clone());
         live
+    }
+
+    /// Takes in that we deleted an object and nothing holds it.
+    pub fn note_gone(&self, key: &Key, uid: &str) {
+        let mut state = self.0.state.lock();
+        if state.live.get(key).is_some_and(|known| known.uid == uid) {
+            state.live.remove(key);
+        }
     }
 
     fn start(&self, resource: ApiResource, done: signal::Sender<bool>) {
@@ -172,9 +182,19 @@ impl Watches {
 
     fn remove(&self, gone: &Live) {
         let mut state = self.0.state.lock();
-        // Made again meanwhile, by us: the news is old.
-        if state.live.get(&gone.key).is_none_or(|known| known.uid != gone.uid) {
-            return;
+        match state.live.get(&gone.key) {
+            Some(known) if known.uid == gone.uid => {}
+            // Made again meanwhile, by us: the news is old.
+            Some(_) => return,
+            // Whoever deleted it knows; another that names it as well does not.
+            None => {
+                let is_shared = state.wanted.values().filter(|keys| keys.contains(&gone.key)).count() > 1;
+                drop(state);
+                if is_shared {
+                    (self.0.wake)(None, News::Change);
+                }
+                return;
+            }
         }
         let known = state.live.remove(&gone.key);
         drop(state);
