@@ -25,6 +25,8 @@ use crate::backoff::BackOff;
 const WATCH_TIMEOUT: Duration = Duration::from_secs(290);
 /// Of a server that does not keep to it.
 const SILENCE_MARGIN: Duration = Duration::from_secs(30);
+/// A page of a list, or the beginning of a watch.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 /// A watch that lasted so long was no failure.
@@ -71,9 +73,22 @@ impl Feed {
         Self { is_metadata_only: true, ..self }
     }
 
+    /// Begins to follow; the stream does not end.
+    pub fn start<T: DeserializeOwned + Send + 'static>(self) -> BoxStream<'static, Event<T>> {
+        let path = Api::<kube::api::DynamicObject>::all_with(self.client.clone(), &self.resource).resource_url().to_owned();
+        let state = State::Unlisted;
+        let following =
+            Following { feed: self, path, state, listed: Vec::new().into_iter(), back_off: BackOff::new(RETRY_FIRST, RETRY_MOST) };
+        futures::stream::unfold(following, |mut following| async move {
+            let event = following.next().await;
+            Some((event, following))
+        })
+        .boxed()
+    }
+
     async fn list(&self, path: &str, next: Option<&str>) -> Result<List, kube::Error> {
         let next = next.map(|token| format!("&continue={}", escape(token))).unwrap_or_default();
-        let request = self.request(format!("{}?limit={}{next}", path, self.page), "PartialObjectMetadataList")?;
+        let request = self.request(format!("{path}?limit={}{next}", self.page), "PartialObjectMetadataList")?;
         let response = self.client.send(request).await?;
         let status = response.status();
         let body = http_body_util::Limited::new(response.into_body(), LIST_BYTES_MAX);
@@ -87,7 +102,7 @@ impl Feed {
     async fn open(&self, path: &str, revision: &str) -> Result<Chunks, kube::Error> {
         let timeout = WATCH_TIMEOUT.as_secs();
         let query = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={timeout}&resourceVersion={}", escape(revision));
-        let request = self.request(format!("{}?{query}", path), "PartialObjectMetadata")?;
+        let request = self.request(format!("{path}?{query}"), "PartialObjectMetadata")?;
         let response = self.client.send(request).await?;
         let status = response.status();
         if status.is_success() {
@@ -103,19 +118,6 @@ impl Feed {
             request = request.header(http::header::ACCEPT, format!("application/json;as={partial};g=meta.k8s.io;v=v1"));
         }
         request.body(kube::client::Body::empty()).map_err(kube::Error::HttpError)
-    }
-
-    /// Begins to follow; the stream does not end.
-    pub fn start<T: DeserializeOwned + Send + 'static>(self) -> BoxStream<'static, Event<T>> {
-        let path = Api::<kube::api::DynamicObject>::all_with(self.client.clone(), &self.resource).resource_url().to_owned();
-        let state = State::Unlisted;
-        let following =
-            Following { feed: self, path, state, listed: Vec::new().into_iter(), back_off: BackOff::new(RETRY_FIRST, RETRY_MOST) };
-        futures::stream::unfold(following, |mut following| async move {
-            let event = following.next().await;
-            Some((event, following))
-        })
-        .boxed()
     }
 }
 
@@ -205,7 +207,7 @@ impl Following {
                     self.state = State::Listing { next: None };
                     return Event::Init;
                 }
-                State::Listing { next } => match self.feed.list(&self.path, next.as_deref()).await {
+                State::Listing { next } => match in_time(self.feed.list(&self.path, next.as_deref())).await {
                     Ok(List { metadata, items }) => {
                         self.listed = items.into_iter();
                         match metadata.more.filter(|more| !more.is_empty()) {
@@ -224,7 +226,7 @@ impl Following {
                 }
                 State::Listed { revision, is_told: true, after } => {
                     tokio::time::sleep(after).await;
-                    match self.feed.open(&self.path, &revision).await {
+                    match in_time(self.feed.open(&self.path, &revision)).await {
                         Ok(chunks) => {
                             self.state = State::Watching(Watch { revision, since: Instant::now(), chunks, rest: BytesMut::new() });
                             return Event::Resumed;
@@ -330,6 +332,11 @@ enum Said<T> {
     /// The revision is gone.
     Gone,
     Failed(kube::Error),
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let late = |_| kube::Error::Service(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()).into());
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(late)?
 }
 
 fn is_gone(error: &kube::Error) -> bool {

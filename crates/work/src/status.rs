@@ -36,7 +36,7 @@ pub fn status(seen: &Observed<'_>, applies: &[Apply], outcomes: &BTreeMap<usize,
     let mut healths = Vec::new();
     for apply in &by_ordinal {
         if let Some(object) = live_after(seen, apply, outcomes.get(&apply.ordinal))
-            && let Some(health) = kinds::health(&object)
+            && let Some(health) = kinds::health(object)
         {
             healths.push(health.status);
         }
@@ -113,10 +113,10 @@ fn meta_of(id: &ObjectId, uid: String) -> AppliedManifestResourceMeta {
 }
 
 /// The object after the apply, as far as it is known.
-fn live_after(seen: &Observed<'_>, apply: &Apply, outcome: Option<&Outcome>) -> Option<Value> {
+fn live_after<'a>(seen: &'a Observed<'_>, apply: &Apply, outcome: Option<&'a Outcome>) -> Option<&'a Value> {
     match outcome {
-        Some(Outcome::Done(object)) => object.clone(),
-        Some(Outcome::Failed(_)) | None => seen.live.get(&apply.id).and_then(Live::object).cloned(),
+        Some(Outcome::Done(object)) => object.as_ref(),
+        Some(Outcome::Failed(_)) | None => seen.live.get(&apply.id).and_then(Live::object),
     }
 }
 
@@ -136,8 +136,8 @@ fn manifest(seen: &Observed<'_>, apply: &Apply, outcome: Option<&Outcome>, befor
     let object = live_after(seen, apply, outcome);
     let option = config::option_for(&seen.work.spec, &apply.id);
     let rules = option.map(|o| o.feedback_rules.as_slice()).unwrap_or_default();
-    let (values, errors) = object.as_ref().map(|object| feedback::collect(rules, object)).unwrap_or_default();
-    let mut said = vec![applied_condition(apply, outcome), available_condition(seen, apply, object.as_ref())];
+    let (values, errors) = object.map(|object| feedback::collect(rules, object)).unwrap_or_default();
+    let mut said = vec![applied_condition(apply, outcome), available_condition(seen, apply, object)];
     if object.is_some() || rules.is_empty() {
         said.push(feedback_condition(rules.is_empty(), &errors));
     }
@@ -150,7 +150,7 @@ fn manifest(seen: &Observed<'_>, apply: &Apply, outcome: Option<&Outcome>, befor
             ConditionRuleType::WellKnownConditions if rule.condition.is_empty() => condition::COMPLETE.to_owned(),
             ConditionRuleType::WellKnownConditions | ConditionRuleType::CEL => rule.condition.clone(),
         };
-        let (status, reason, message) = evaluate(rule.type_, &type_, object.as_ref(), &rule.message);
+        let (status, reason, message) = evaluate(rule.type_, &type_, object, &rule.message);
         set_named(&mut conditions, &type_, status, reason, message, seen.now);
         ruled.push(type_);
     }

@@ -406,3 +406,37 @@ async fn a_commit_that_cannot_be_read_does_not_stop_a_store_from_keeping_itself(
     assert!(told.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 == pair[1].1), "{told:?}");
     store.runtime.stop().await;
 }
+
+/// Each step of a sync was written twice, and each word about a rollout once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_is_written_down_once_a_step_and_a_rollout_by_its_outcome() {
+    let store = Store::start().await;
+    let versions: Arc<Mutex<std::collections::BTreeSet<String>>> = Arc::default();
+    let (seen, applications) = (versions.clone(), store.applications());
+    tokio::spawn(async move {
+        let mut events = kube::runtime::watcher(applications, Default::default()).default_backoff().applied_objects().boxed();
+        while let Some(event) = events.next().await {
+            seen.lock().extend(event.ok().and_then(|app: Application| app.metadata.resource_version));
+        }
+    });
+    store.commit(&[("config.yaml", CONFIG), ("web.yaml", WEB)]);
+    store.apply(auto()).await;
+    store.become_state("Synced Progressing Succeeded").await;
+    let web = store.all::<Deployment>().get("web").await.expect("it was applied");
+    let counts = |count: i32| {
+        let generation = web.metadata.generation;
+        json!({"status": {"observedGeneration": generation, "replicas": 1, "updatedReplicas": count, "readyReplicas": count, "availableReplicas": count}})
+    };
+    for message in ["pulling", "pulled", "starting"] {
+        let mut status = counts(0);
+        status["status"]["conditions"] = json!([{"type": "Progressing", "status": "True", "message": message}]);
+        store.all::<Deployment>().patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await.expect("patched");
+    }
+    store.all::<Deployment>().patch_status("web", &PatchParams::default(), &Patch::Merge(&counts(1))).await.expect("patched");
+    store.become_state("Synced Healthy Succeeded").await;
+    let last = store.app().await.metadata.resource_version.expect("a version");
+    store.eventually("the last write is seen", async || versions.lock().contains(&last)).await;
+    // Made; synced; healthy; and one word in between at most.
+    assert!(versions.lock().len() <= 4, "{:?}", versions.lock());
+    store.runtime.stop().await;
+}
