@@ -152,7 +152,7 @@ impl Watches {
                     if let Some(listed) = &mut listed {
                         listed.insert(live.key.clone());
                     }
-                    self.apply(live);
+                    self.apply(live, State::put_listed);
                 }
                 Event::InitDone => {
                     if let Some(listed) = listed.take() {
@@ -160,20 +160,20 @@ impl Watches {
                     }
                     done.send_replace(true);
                 }
-                Event::Apply(object) => self.apply(read(object, resource)),
+                Event::Apply(object) => self.apply(read(object, resource), State::put),
                 Event::Delete(object) => self.remove(&read(object, resource)),
                 Event::Interrupted | Event::Resumed => {}
             }
         }
     }
 
-    fn apply(&self, live: Live) {
+    fn apply(&self, live: Live, put: impl FnOnce(&mut State, Live) -> News) {
         let (key, app) = (live.key.clone(), live.tracked_by().map(|(app, _)| app.to_owned()));
         let mut state = self.0.state.lock();
         if app.is_none() && !state.is_wanted(&key) {
             return;
         }
-        let news = state.put(live);
+        let news = put(&mut state, live);
         drop(state);
         if news != News::Nothing {
             (self.0.wake)(app.as_deref(), news);
@@ -217,13 +217,20 @@ impl State {
         let number = |l: &Live| l.resource_version.parse::<u64>().unwrap_or(0);
         let news = match self.live.get(&live.key) {
             None => News::Change,
-            Some(known) if known.uid == live.uid && (known.resource_version == live.resource_version || number(known) > number(&live)) => {
-                return News::Nothing;
-            }
+            // Also of an object that was deleted, and made again by us before its last events were here.
+            Some(known) if known.resource_version == live.resource_version || number(known) > number(&live) => return News::Nothing,
             Some(known) => live.news_since(known),
         };
         self.live.insert(live.key.clone(), live);
         news
+    }
+
+    /// Keeps a state out of a fresh list, which tells what there is: another object of the name counts, whatever its version.
+    fn put_listed(&mut self, live: Live) -> News {
+        if self.live.get(&live.key).is_some_and(|known| known.uid != live.uid) {
+            self.live.remove(&live.key);
+        }
+        self.put(live)
     }
 }
 
@@ -232,4 +239,28 @@ fn read(Lean(mut object): Lean, resource: &ApiResource) -> Live {
     object["apiVersion"] = json!(resource.api_version);
     object["kind"] = json!(resource.kind);
     Live::of(&object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(uid: &str, version: &str) -> Live {
+        let metadata = json!({"name": "migrate", "namespace": "edge", "uid": uid, "resourceVersion": version});
+        Live::of(&json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {}}))
+    }
+
+    #[test]
+    fn the_last_events_of_a_deleted_object_do_not_hide_the_one_made_after_it() {
+        let mut state = State::default();
+        state.put(job("old", "5"));
+        state.live.remove(&job("old", "5").key);
+        state.put(job("new", "9"));
+        assert_eq!(state.put(job("old", "7")), News::Nothing);
+        assert_eq!(state.live[&job("new", "9").key].uid, "new");
+        assert_eq!(state.put(job("new", "10")), News::Nothing, "it is the same but for its version");
+        assert_eq!(state.live[&job("new", "9").key].resource_version, "10");
+        assert_eq!(state.put_listed(job("restored", "3")), News::Change);
+        assert_eq!(state.live[&job("new", "9").key].uid, "restored");
+    }
 }
