@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use api::argo::Application;
+use api::argo::{Application, ResourceIgnoreDifferences};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use git::{Entry, Limits, Pack};
@@ -18,6 +18,8 @@ use crate::served::Served;
 
 /// Dry runs at once against the local API server.
 const CONCURRENCY: usize = 6;
+/// Tries to read an object and to ask about it without a change in between.
+const ASKED_MOST: u32 = 3;
 /// Answers remembered; an object's answer goes with the object's next change.
 const VERDICTS_MAX: usize = 20_000;
 
@@ -314,31 +316,57 @@ impl Asked {
 async fn ask(client: &kube::Client, served: &Served, target: &Target, is_live: bool, app: &Application) -> Result<Asked, kube::Error> {
     let Some(kind) = served.kind(&target.key.group, &target.version, &target.key.kind).await? else { return Ok(Asked::nothing()) };
     let api = kind.api(client, &target.key.namespace);
-    let live = if is_live { api.get_opt(&target.key.name).await? } else { None };
     let params = PatchParams { dry_run: true, force: true, field_manager: Some(FIELD_MANAGER.to_owned()), field_validation: None };
-    match api.patch(&target.key.name, &params, &Patch::Apply(&target.object)).await {
-        Ok(predicted) => {
-            let Some(live) = live else {
-                // It can be made. Once it is there its content makes this another question; what just went is asked again.
-                return Ok(Asked { verdict: Verdict::Unasked, is_lasting: !is_live });
-            };
-            let [live, predicted] = [live, predicted].map(|object| serde_json::to_value(object).unwrap_or_default());
-            let paths = gitops::differences(&live, &predicted, &app.spec.ignore_differences);
-            Ok(Asked::lasting(if paths.is_empty() { Verdict::Same } else { Verdict::Different(paths) }))
+    for _ in 0..ASKED_MOST {
+        let live = if is_live { api.get_opt(&target.key.name).await? } else { None };
+        match api.patch(&target.key.name, &params, &Patch::Apply(&target.object)).await {
+            Ok(predicted) => {
+                let Some(live) = live else {
+                    // It can be made. Once it is there its content makes this another question; what just went is asked again.
+                    return Ok(Asked { verdict: Verdict::Unasked, is_lasting: !is_live });
+                };
+                let [live, predicted] = [live, predicted].map(|object| serde_json::to_value(object).unwrap_or_default());
+                if let Some(verdict) = compared(&live, &predicted, &app.spec.ignore_differences) {
+                    return Ok(Asked::lasting(verdict));
+                }
+            }
+            // Its namespace comes with the sync.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Asked::nothing()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 413 | 415 | 422) => {
+                return Ok(Asked::lasting(Verdict::Invalid(status.message.clone())));
+            }
+            Err(error) => return Err(error),
         }
-        // Its namespace comes with the sync.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Asked::nothing()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 413 | 415 | 422) => {
-            Ok(Asked::lasting(Verdict::Invalid(status.message.clone())))
-        }
-        Err(error) => Err(error),
     }
+    Ok(Asked::nothing())
+}
+
+/// Returns what a dry run says of an object; nothing if the object changed between the reading and the asking: what differs
+/// then may be somebody else's doing, and would be held against it for ever.
+fn compared(live: &Value, predicted: &Value, ignored: &[ResourceIgnoreDifferences]) -> Option<Verdict> {
+    let paths = gitops::differences(live, predicted, ignored);
+    if paths.is_empty() {
+        return Some(Verdict::Same);
+    }
+    let revision = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    (revision(live) == revision(predicted)).then_some(Verdict::Different(paths))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_somebody_else_changed_between_reading_and_asking_is_no_difference() {
+        let object = |revision: &str, count: &str| {
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "resourceVersion": revision,
+                "annotations": {"deployment.kubernetes.io/revision": count}}})
+        };
+        assert_eq!(compared(&object("1", "1"), &object("2", "2"), &[]), None);
+        assert_eq!(compared(&object("1", "1"), &object("2", "1"), &[]), Some(Verdict::Same));
+        assert!(matches!(compared(&object("2", "1"), &object("2", "2"), &[]), Some(Verdict::Different(_))));
+    }
 
     fn drawn(commit: &str) -> Arc<Drawn> {
         let object = json!({"apiVersion": "x.example/v1", "kind": "Thing", "metadata": {"name": "a"}});
