@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use apimachinery::uri::percent_encode;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -87,7 +88,7 @@ impl Feed {
     }
 
     async fn list(&self, path: &str, next: Option<&str>) -> Result<List, kube::Error> {
-        let next = next.map(|token| format!("&continue={}", escape(token))).unwrap_or_default();
+        let next = next.map(|token| format!("&continue={}", percent_encode(token))).unwrap_or_default();
         let request = self.request(format!("{path}?limit={}{next}", self.page), "PartialObjectMetadataList")?;
         let response = self.client.send(request).await?;
         let status = response.status();
@@ -101,7 +102,7 @@ impl Feed {
 
     async fn open(&self, path: &str, revision: &str) -> Result<Chunks, kube::Error> {
         let timeout = WATCH_TIMEOUT.as_secs();
-        let query = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={timeout}&resourceVersion={}", escape(revision));
+        let query = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={timeout}&resourceVersion={}", percent_encode(revision));
         let request = self.request(format!("{path}?{query}"), "PartialObjectMetadata")?;
         let response = self.client.send(request).await?;
         let status = response.status();
@@ -347,11 +348,6 @@ fn refused(status: http::StatusCode, body: &[u8]) -> kube::Error {
     let said = serde_json::from_slice::<kube::core::Status>(body).ok().filter(|said| said.code != 0);
     let text = || kube::core::Status::failure(&String::from_utf8_lossy(body), "Refused").with_code(status.as_u16());
     kube::Error::Api(said.unwrap_or_else(text).boxed())
-}
-
-fn escape(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// An object without `metadata.managedFields`, which are often the larger half of it and concern nobody here.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::hub::{ResolveAnswer, path};
+use apimachinery::uri::percent_encode;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -152,9 +153,5 @@ fn all_away(failures: &[String]) -> Failure {
 
 /// Writes query parameters.
 fn query(pairs: &[(&str, &str)]) -> String {
-    let encode = |text: &str| -> String {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-        text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-    };
-    pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
+    pairs.iter().map(|(name, value)| format!("{name}={}", percent_encode(value))).collect::<Vec<_>>().join("&")
 }
