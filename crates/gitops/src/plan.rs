@@ -99,10 +99,14 @@ impl Plan {
     /// Returns the status after the actions, and whether to look again at once.
     pub fn finish(mut self, outcomes: &Outcomes, now: Timestamp) -> (ApplicationStatus, bool) {
         let has_stepped = self.step.is_some();
+        // What comes after an operation that has just ended is for the next look to say.
+        let stands_at = |o: &OperationState| (o.phase.clone(), o.finished_at.clone());
+        let before = self.said.operation.as_ref().map(stands_at);
         let (operation, again) = match self.step {
             Some(step) => {
                 let (state, again) = operation::conclude(step, &self.groups, outcomes, now);
-                (Some(state), again)
+                let has_moved = before.as_ref() != Some(&stands_at(&state));
+                (Some(state), again || has_moved)
             }
             None => (self.said.operation.take(), false),
         };

@@ -167,10 +167,9 @@ impl Cluster {
             }
         }
         let did_something = !outcomes.is_empty();
-        let before = self.app.status.clone();
         let (status, again) = plan.finish(&outcomes, self.now);
         self.app.status = Some(status);
-        again || did_something || before != self.app.status
+        again || did_something
     }
 
     fn act(&mut self, action: &Action) -> Result<String, String> {

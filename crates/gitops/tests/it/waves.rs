@@ -81,6 +81,22 @@ fn a_namespace_and_a_definition_come_before_what_needs_them() {
     assert_eq!(cluster.settle(), ["apply ConfigMap early", "apply Namespace other", "apply ConfigMap inside"]);
 }
 
+/// Once the end of a sync was taken for all that there is to say: what went missing while its hook ran was not healed.
+#[test]
+fn what_is_deleted_while_a_hook_runs_is_healed_when_the_sync_has_ended() {
+    let all = git(&[object("ConfigMap", "config", ""), object("Job", "smoke", &hook("PostSync"))]);
+    let mut cluster = Cluster::new("syncPolicy: {automated: {selfHeal: true}}", &all);
+    assert_eq!(cluster.settle(), ["apply ConfigMap config", "apply Job smoke"]);
+    cluster.delete("config");
+    assert_eq!(cluster.settle(), [""; 0], "a sync is under way");
+    cluster.set_status("smoke", job_done());
+    assert_eq!(cluster.settle(), [""; 0]);
+    let wait = cluster.next.expect("a time to look again");
+    cluster.now += wait;
+    assert_eq!(cluster.settle(), ["apply ConfigMap config"]);
+    assert!(cluster.summary().starts_with("Synced Healthy | Succeeded"), "{}", cluster.summary());
+}
+
 #[test]
 fn hooks_run_around_the_sync_and_are_deleted_as_they_ask() {
     let keep_until_success = format!("{}, argocd.argoproj.io/hook-delete-policy: HookSucceeded", hook("PreSync"));

@@ -165,12 +165,18 @@ async fn a_fleet_is_shown_by_state_cause_version_and_time() {
     })
     .await;
     assert_eq!((ribbon.workloads[0].pod_reason.as_str(), ribbon.conditions.is_empty()), ("ImagePullBackOff", false));
+    // What happened is written down a moment after it was told.
+    let found = eventually(|| async {
+        let found: Page<ActivityRow> = read(&admin, "/muster/v1/activity?q=EDGE/we").await;
+        let is_all = ["Synced", "Healthy"].iter().all(|reason| found.items.iter().any(|r| r.cluster == "a" && r.reason == *reason));
+        if is_all && found.total >= 3 { Ok(found) } else { Err(format!("{found:#?}")) }
+    })
+    .await;
+    assert!(found.items.iter().all(|row| row.object == "edge/web"), "{found:#?}");
     let activity: Page<ActivityRow> = read(&admin, "/muster/v1/activity?cluster=a&kind=ManagedCluster").await;
     assert_eq!(activity.items[0].reason, "Degraded", "{activity:#?}");
     let kinds = &activity.facets["kind"];
     assert!(kinds["ManagedCluster"] == activity.total && kinds["Application"] > 0, "its other values stay in sight: {kinds:?}");
-    let found: Page<ActivityRow> = read(&admin, "/muster/v1/activity?q=EDGE/we").await;
-    assert!(found.total >= 3 && found.items.iter().all(|row| row.object == "edge/web"), "{found:#?}");
     assert_eq!((found.facets["kind"]["ManagedCluster"], found.facets["reason"]["SyncFailed"]), (0, 0), "offered all the same");
     let (status, body) = get(&admin, "/muster/v1/activity?q=edge/web&limit=1&format=csv").await;
     let csv = String::from_utf8(body.to_vec()).unwrap();
