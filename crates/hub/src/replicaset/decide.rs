@@ -52,14 +52,14 @@ pub fn decide(seen: &Observed) -> Plan {
             wanted.entry(cluster).or_insert(&reference.name);
         }
     }
-    let hash = template_hash(&set.spec.manifest_work_template);
+    let made = Made::of(seen);
     for (cluster, placement) in &wanted {
         let entry = ((*cluster).clone(), (*placement).clone());
         match seen.works.get(*cluster) {
             None => plan.create.push(entry),
             // A work on its way out is made again when it is gone.
             Some(work) if work.metadata.deletion_timestamp.is_some() => {}
-            Some(work) if !is_as_wanted(work, set, placement, &hash) => plan.update.push(entry),
+            Some(work) if !made.has(cluster) || !has_labels(work, set, placement) => plan.update.push(entry),
             Some(_) => {}
         }
     }
@@ -70,8 +70,23 @@ pub fn decide(seen: &Observed) -> Plan {
         plan.delete =
             seen.works.iter().filter(|(c, w)| is_unwanted(c) && w.metadata.deletion_timestamp.is_none()).map(|(c, _)| c.clone()).collect();
     }
-    tell(seen, &wanted, &refused, &mut plan);
+    tell(seen, &made, &wanted, &refused, &mut plan);
     plan
+}
+
+/// Clusters whose works were made from the template as it is, and still say all that it says: looked at once for each work.
+struct Made<'a>(BTreeSet<&'a String>);
+
+impl<'a> Made<'a> {
+    fn of(seen: &'a Observed) -> Self {
+        let template = &seen.set.spec.manifest_work_template;
+        let hash = template_hash(template);
+        Self(seen.works.iter().filter(|(_, work)| has_spec(work, template, &hash)).map(|(cluster, _)| cluster).collect())
+    }
+
+    fn has(&self, cluster: &String) -> bool {
+        self.0.contains(cluster)
+    }
 }
 
 /// Background: the works are told to go and the set goes at once. Foreground: the set waits for them.
@@ -86,7 +101,7 @@ fn end(seen: &Observed) -> Plan {
         Policy::Background => true,
         Policy::Foreground => seen.works.is_empty() && seen.strays.is_empty(),
     };
-    Plan { delete: going, remove_finalizer: is_done, summary: summary(seen, seen.works.keys()), ..Plan::default() }
+    Plan { delete: going, remove_finalizer: is_done, summary: summary(seen, &Made::of(seen), seen.works.keys()), ..Plan::default() }
 }
 
 fn has_finalizer(set: &ManifestWorkReplicaSet) -> bool {
@@ -124,12 +139,12 @@ fn ignored(set: &ManifestWorkReplicaSet) -> Vec<String> {
     fields
 }
 
-fn tell(seen: &Observed, wanted: &BTreeMap<&String, &String>, refused: &BTreeMap<String, String>, plan: &mut Plan) {
+fn tell(seen: &Observed, made: &Made<'_>, wanted: &BTreeMap<&String, &String>, refused: &BTreeMap<String, String>, plan: &mut Plan) {
     let set = &*seen.set;
-    plan.summary = ManifestWorkReplicaSetSummary { desired_total: to_i64(wanted.len()), ..summary(seen, seen.works.keys()) };
+    plan.summary = ManifestWorkReplicaSetSummary { desired_total: to_i64(wanted.len()), ..summary(seen, made, seen.works.keys()) };
     for reference in &set.spec.placement_refs {
         let Some(selected) = seen.placements.get(&reference.name).and_then(Option::as_ref) else { continue };
-        let part = summary(seen, selected.clusters());
+        let part = summary(seen, made, selected.clusters());
         let total = selected.clusters().count();
         plan.placement_summary.push(PlacementSummary {
             name: reference.name.clone(),
@@ -192,18 +207,16 @@ fn unheard(set: &ManifestWorkReplicaSet) -> Said {
     Said::new(condition::FIELDS_NOT_ACTED_ON, TRUE, reason::NOT_SUPPORTED_YET, format!("not acted on yet: {}", fields.join(", ")))
 }
 
-fn summary<'a>(seen: &Observed, clusters: impl Iterator<Item = &'a String>) -> ManifestWorkReplicaSetSummary {
+fn summary<'a>(seen: &Observed, made: &Made<'_>, clusters: impl Iterator<Item = &'a String>) -> ManifestWorkReplicaSetSummary {
     let mut sum = ManifestWorkReplicaSetSummary::default();
-    let template = &seen.set.spec.manifest_work_template;
-    let hash = template_hash(template);
-    for work in clusters.filter_map(|c| seen.works.get(c)) {
+    for (cluster, work) in clusters.filter_map(|c| Some((c, seen.works.get(c)?))) {
         // What an agent said about an earlier spec says nothing about this one.
         let says = |type_: &str| {
             let found = conditions::find(work.conditions(), type_);
             found.is_some_and(|c| c.status == TRUE && c.observed_generation.is_none_or(|g| Some(g) == work.metadata.generation))
         };
         sum.total += 1;
-        sum.updated += i64::from(has_spec(work, template, &hash));
+        sum.updated += i64::from(made.has(cluster));
         sum.applied += i64::from(says(condition::APPLIED));
         sum.available += i64::from(says(condition::AVAILABLE));
         sum.progressing += i64::from(says(condition::PROGRESSING));
@@ -249,10 +262,9 @@ fn template_hash(template: &ManifestWorkSpec) -> String {
     short_hash(&serde_json::to_string(template).unwrap_or_default())
 }
 
-fn is_as_wanted(work: &ManifestWork, set: &ManifestWorkReplicaSet, placement: &str, hash: &str) -> bool {
+fn has_labels(work: &ManifestWork, set: &ManifestWorkReplicaSet, placement: &str) -> bool {
     let found = work.metadata.labels.as_ref();
-    let has_labels = labels(set, placement).iter().all(|(k, v)| found.and_then(|l| l.get(k)) == Some(v));
-    has_labels && has_spec(work, &set.spec.manifest_work_template, hash)
+    labels(set, placement).iter().all(|(k, v)| found.and_then(|l| l.get(k)) == Some(v))
 }
 
 /// Returns whether a work was made from the template of this hash, as it is, and still says all that it says. The hash is for what the
@@ -262,11 +274,24 @@ fn has_spec(work: &ManifestWork, template: &ManifestWorkSpec, hash: &str) -> boo
     if made_from.is_none_or(|made_from| made_from != hash) {
         return false;
     }
-    work.spec == *template
-        || match (serde_json::to_value(&work.spec), serde_json::to_value(template)) {
-            (Ok(found), Ok(wanted)) => covers(&found, &wanted),
-            _ => false,
+    // The manifests, the larger part, are stored as they are written.
+    let is_workload_same = work.spec.workload == template.workload;
+    let to_compare = |spec: &ManifestWorkSpec| {
+        let mut rest = ManifestWorkSpec {
+            delete_option: spec.delete_option.clone(),
+            manifest_configs: spec.manifest_configs.clone(),
+            executor: spec.executor.clone(),
+            ..ManifestWorkSpec::default()
+        };
+        if !is_workload_same {
+            rest.workload = spec.workload.clone();
         }
+        serde_json::to_value(rest)
+    };
+    match (to_compare(&work.spec), to_compare(template)) {
+        (Ok(found), Ok(wanted)) => covers(&found, &wanted),
+        _ => false,
+    }
 }
 
 fn covers(found: &Value, wanted: &Value) -> bool {

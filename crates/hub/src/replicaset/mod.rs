@@ -13,6 +13,7 @@ mod observe;
 mod report;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use controller::{Controller, Key, Next};
@@ -23,6 +24,8 @@ use crate::error::{Error, settle};
 const WORKERS: usize = 4;
 /// A rollout changes the status of many works at once: summed up once for all that come within this.
 const GATHER: Duration = Duration::from_millis(200);
+/// For each work of a set, since all are looked at: a thousand are summed up once in half a second.
+const GATHER_EACH: Duration = Duration::from_micros(500);
 
 pub fn start(ctx: &Arc<Context>) {
     let caches = &ctx.caches;
@@ -30,25 +33,29 @@ pub fn start(ctx: &Arc<Context>) {
     let controller = Controller::<Key>::new("replicaset", &ctx.runtime)
         .watches(&caches.replica_sets, |change| vec![change.key.clone()])
         .watches(&caches.decisions, move |change| all.list_in(&change.key.namespace).iter().map(|set| Key::of(&**set)).collect());
-    let queue = controller.clone();
+    let (queue, count) = (controller.clone(), Arc::new(AtomicU32::new(0)));
+    let counted = count.clone();
     caches.works.observe(move |change| {
         let work = change.new.as_ref().or(change.old.as_ref());
         let Some(label) = work.and_then(|w| observe::set_label(w)) else { return };
         for set in sets.list() {
             if decide::label_value(&set) == label {
-                queue.add_after(Key::of(&*set), GATHER);
+                let each = GATHER_EACH.saturating_mul(counted.load(Ordering::Relaxed));
+                queue.add_after(Key::of(&*set), GATHER.max(each));
             }
         }
     });
     let ctx = ctx.clone();
     controller.run(WORKERS, move |key| {
-        let ctx = ctx.clone();
-        async move { settle(reconcile(&ctx, &key).await) }
+        let (ctx, count) = (ctx.clone(), count.clone());
+        async move { settle(reconcile(&ctx, &key, &count).await) }
     });
 }
 
-async fn reconcile(ctx: &Context, key: &Key) -> Result<Next, Error> {
+/// `count` becomes how many works the set looked at last has.
+async fn reconcile(ctx: &Context, key: &Key, count: &AtomicU32) -> Result<Next, Error> {
     let Some(seen) = observe::observe(ctx, key) else { return Ok(Next::OnChange) };
+    count.store(u32::try_from(seen.works.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
     let plan = decide::decide(&seen);
     let done = act::act(ctx, &seen, &plan).await;
     report::report(ctx, &seen, &plan).await?;
