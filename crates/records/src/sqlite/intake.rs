@@ -157,11 +157,11 @@ fn take_report(transaction: &Connection, intake: &Intake, position: &Position, r
 fn index_facets(transaction: &Connection, kind: &str, id: i64, before: Option<String>, facets: &Facets) -> rusqlite::Result<()> {
     let before: Facets = before.and_then(|before| serde_json::from_str(&before).ok()).unwrap_or_default();
     let mut delete = transaction.prepare_cached("DELETE FROM facet WHERE kind = ? AND name = ? AND value = ? AND latest = ?")?;
-    for (name, value) in before {
+    for (name, value) in before.iter().filter(|(name, value)| facets.get(*name) != Some(*value)) {
         delete.execute(params![kind, name, value, id])?;
     }
     let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO facet VALUES (?, ?, ?, ?)")?;
-    for (name, value) in facets {
+    for (name, value) in facets.iter().filter(|(name, value)| before.get(*name) != Some(*value)) {
         insert.execute(params![kind, name, value, id])?;
     }
     Ok(())
