@@ -2,6 +2,7 @@
 //!
 //! One watch per kind that makes pods. Of each object only a summary is kept (the [`Reporter`](crate::report::Reporter)
 //! remembers what it told); what another workload controls is left out, since its owner is told, with what its pods run.
+//! Whether a workload is well is told at once; how far its rollout is, in bursts of small steps, a moment later and once.
 
 mod pods;
 mod workload;
@@ -10,14 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::report::{Kind, Workload, workload_key};
+use api::report::{Kind, PodTrouble, Workload, workload_key};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::core::GroupVersionKind;
 use kube::core::discovery::ApiResource;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use self::pods::Pods;
 use crate::Context;
@@ -37,14 +38,17 @@ const KINDS: [(&str, &str, &str, &str); 7] = [
 const PAGE: u32 = 50;
 /// Workloads that are told of all kinds together; those seen after them are not.
 const WORKLOADS_MAX: usize = 5000;
+/// Steps of a rollout are gathered for so long.
+const GATHER: Duration = Duration::from_millis(250);
 
 /// Starts looking for as long as the context's runtime lives.
 pub(crate) fn start(context: &Context) {
     let listed = Arc::new(watch::Sender::new(0usize));
-    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (seen, steps) = (Arc::new(Mutex::new(Seen::default())), Arc::new(Notify::new()));
+    context.runtime.spawn("inventory-steps", tell_steps(context.clone(), seen.clone(), steps.clone()));
     for (group, version, kind, plural) in KINDS {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
-        let look = Look { context: context.clone(), kind, seen: seen.clone(), listed: listed.clone() };
+        let look = Look { context: context.clone(), kind, seen: seen.clone(), listed: listed.clone(), steps: steps.clone() };
         let feed = Feed::of(&context.local, &resource).pages(PAGE);
         context.runtime.spawn("inventory", look.run(feed.start()));
     }
@@ -57,12 +61,37 @@ pub(crate) fn start(context: &Context) {
     });
 }
 
+/// Tells how far rollouts are.
+async fn tell_steps(context: Context, seen: Arc<Mutex<Seen>>, steps: Arc<Notify>) {
+    loop {
+        steps.notified().await;
+        tokio::time::sleep(GATHER).await;
+        let mut seen = seen.lock();
+        for key in std::mem::take(&mut seen.due) {
+            seen.now(&key).iter().for_each(|workload| context.reporter.report(Kind::Workload, &key, workload));
+        }
+    }
+}
+
 /// What all kinds together know.
 #[derive(Default)]
 struct Seen {
-    /// Workloads as told, without what their pods say.
+    /// Workloads as they are, without what their pods say.
     workloads: BTreeMap<String, Workload>,
     pods: Pods,
+    /// How well each was when it was told last.
+    told: BTreeMap<String, (String, Option<PodTrouble>)>,
+    /// Workloads whose last steps are still to be told.
+    due: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Returns a workload with what its pods say.
+    fn now(&self, key: &str) -> Option<Workload> {
+        let workload = self.workloads.get(key)?;
+        let (digests, trouble) = self.pods.of(key);
+        Some(Workload { digests, trouble, ..workload.clone() })
+    }
 }
 
 struct Look {
@@ -71,6 +100,7 @@ struct Look {
     seen: Arc<Mutex<Seen>>,
     /// How many kinds have been listed.
     listed: Arc<watch::Sender<usize>>,
+    steps: Arc<Notify>,
 }
 
 impl Look {
@@ -123,7 +153,7 @@ impl Look {
     fn recover(&self) {
         let mut seen = self.seen.lock();
         let recovered = seen.pods.recover(self.context.runtime.clock.now());
-        recovered.iter().for_each(|workload| self.report(&seen, workload));
+        recovered.iter().for_each(|workload| self.report(&mut seen, workload));
     }
 
     /// Returns the keys of this kind that are known.
@@ -152,7 +182,7 @@ impl Look {
             }
         };
         if let Some(root) = root {
-            self.report(&seen, &root);
+            self.report(&mut seen, &root);
         }
     }
 
@@ -177,21 +207,29 @@ impl Look {
         self.report(seen, &key);
     }
 
-    fn report(&self, seen: &Seen, key: &str) {
-        let Some(workload) = seen.workloads.get(key) else { return };
-        let (digests, trouble) = seen.pods.of(key);
-        self.context.reporter.report(Kind::Workload, key, &Workload { digests, trouble, ..workload.clone() });
+    /// Tells a workload: now if it is better or worse than it was told to be, else in a moment.
+    fn report(&self, seen: &mut Seen, key: &str) {
+        let Some(workload) = seen.now(key) else { return };
+        let how_well = (workload.health.clone(), workload.trouble.clone());
+        if seen.told.get(key) == Some(&how_well) {
+            seen.due.insert(key.to_owned());
+            return self.steps.notify_one();
+        }
+        seen.due.remove(key);
+        seen.told.insert(key.to_owned(), how_well);
+        self.context.reporter.report(Kind::Workload, key, &workload);
     }
 
     fn gone(&self, key: &str) {
         let mut seen = self.seen.lock();
         seen.pods.remove_parent(key);
         let root = seen.pods.remove(key);
+        seen.told.remove(key);
         if seen.workloads.remove(key).is_some() {
             self.context.reporter.gone(Kind::Workload, key);
         }
         if let Some(root) = root {
-            self.report(&seen, &root);
+            self.report(&mut seen, &root);
         }
     }
 }
