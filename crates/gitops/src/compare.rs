@@ -26,6 +26,9 @@ impl fmt::Display for SyncCode {
     }
 }
 
+/// Fields of one object that are named.
+const PATHS_TOLD_MAX: usize = 5;
+
 /// One resource of an Application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {
@@ -45,7 +48,7 @@ pub struct Resource {
     /// Whether the Application's health minds it.
     pub health_counts: bool,
     pub images: Vec<String>,
-    /// Where it differs from Git, or why the server refuses it.
+    /// Why it is out of sync, in words; empty where it is missing.
     pub note: String,
 }
 
@@ -118,7 +121,7 @@ fn of_target(target: &Target, live: Option<&Live>, verdict: &Verdict) -> Resourc
         health_counts: is_managed && annotations[api::argo::annotation::IGNORE_HEALTHCHECK] != "true",
         images: live.map(|l| l.images.clone()).unwrap_or_default(),
         note: match verdict {
-            Verdict::Different(paths) => paths.join(", "),
+            Verdict::Different(paths) => differs(paths),
             Verdict::Invalid(why) => why.clone(),
             Verdict::Same | Verdict::Unasked => String::new(),
         },
@@ -146,6 +149,16 @@ fn of_extra(live: &Live) -> Resource {
         health: live.health.clone(),
         health_counts: !is_hook && annotations[api::argo::annotation::IGNORE_HEALTHCHECK] != "true",
         images: live.images.clone(),
-        note: String::new(),
+        note: if is_hook { String::new() } else { "is not in Git".to_owned() },
+    }
+}
+
+/// Fields only, never their values.
+fn differs(paths: &[String]) -> String {
+    let more = paths.len().saturating_sub(PATHS_TOLD_MAX);
+    let told = paths.iter().take(PATHS_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match more {
+        0 => format!("differs from Git: {told}"),
+        more => format!("differs from Git: {told} and {more} more"),
     }
 }

@@ -57,6 +57,8 @@ pub struct Plan {
     pub reason: String,
     /// When to look again, even if nothing changes.
     pub next: Option<SignedDuration>,
+    /// Why objects are out of sync, in words, where they are not just missing.
+    pub notes: BTreeMap<Key, String>,
     said: Draft,
     step: Option<Step>,
 }
@@ -161,7 +163,9 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
     let decision = if is_valid { decide(observed, &mut draft) } else { Decision::nothing("the spec is not usable, see status.conditions") };
     let Decision { mut step, takes_operation, reason, next } = decision;
     let groups = step.as_mut().map(|s| std::mem::take(&mut s.groups)).unwrap_or_default();
-    Plan { groups, takes_operation, reason, next, said: draft, step }
+    let notes = draft.comparison.iter().flat_map(|c| &c.resources).filter(|r| r.sync == Some(SyncCode::OutOfSync) && !r.note.is_empty());
+    let notes = notes.map(|r| (r.key.clone(), r.note.clone())).collect();
+    Plan { groups, takes_operation, reason, next, notes, said: draft, step }
 }
 
 struct Decision {

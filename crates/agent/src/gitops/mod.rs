@@ -29,7 +29,7 @@ use api::argo::{Application, ApplicationCondition, ApplicationStatus, annotation
 use api::hub::Notice;
 use controller::{Cache, Controller, Key as AppKey, Next, Runtime};
 use git::PackCache;
-use gitops::{Action, Deletion, Desired, Engine, Group, Mode, Observed, Outcomes, deletion, plan};
+use gitops::{Action, Deletion, Desired, Engine, Group, Key, Mode, Observed, Outcomes, deletion, plan};
 use jiff::Timestamp;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
@@ -148,11 +148,13 @@ struct Draft {
     /// Whether anything was applied that the status on the cluster does not tell of: to be deleted is no such thing, since it
     /// is seen on the cluster.
     has_applied: bool,
+    /// Why objects are out of sync.
+    notes: BTreeMap<Key, String>,
 }
 
 impl Draft {
     fn new(any: Arc<AnyApplication>, app: Application) -> Self {
-        Self { any, app, takes_operation: false, before: None, sync_since: None, has_applied: false }
+        Self { any, app, takes_operation: false, before: None, sync_since: None, has_applied: false, notes: BTreeMap::new() }
     }
 
     fn set(&mut self, status: ApplicationStatus, takes_operation: bool, now: Timestamp) {
@@ -267,7 +269,7 @@ impl GitOps {
         let engine = self.ownership.engine(&app, self.options.runtime.clock.now());
         let is_stopped = any.annotation(annotation::SKIP_RECONCILE) == Some("true");
         if engine != Engine::Native || is_stopped {
-            self.report(key, &app, engine);
+            self.report(key, &app, engine, &BTreeMap::new());
             return Ok(Next::OnChange);
         }
         if any.is_being_deleted() {
@@ -287,7 +289,7 @@ impl GitOps {
         let mut draft = Draft::new(any, app);
         let next = Box::pin(self.step(key, owner, &mut draft)).await;
         self.record(key, &mut draft).await?;
-        self.report(key, &draft.app, Engine::Native);
+        self.report(key, &draft.app, Engine::Native, &draft.notes);
         let Some(next) = next? else { return Ok(Next::OnChange) };
         self.wakes.leave(key, draft.any.metadata.resource_version.as_deref(), next);
         Ok(Next::After(next))
@@ -312,6 +314,7 @@ impl GitOps {
                 now,
             });
             let (takes_operation, next) = (planned.takes_operation, planned.next);
+            draft.notes = planned.notes.clone();
             if !planned.groups.is_empty() {
                 if draft.has_applied {
                     // What was applied is on record before more is.
@@ -427,7 +430,7 @@ impl GitOps {
         let now = self.options.runtime.clock.now();
         for any in self.applications.list() {
             if let Ok(app) = any.parse() {
-                self.report(&AppKey::of(any.as_ref()), &app, self.ownership.engine(&app, now));
+                self.report(&AppKey::of(any.as_ref()), &app, self.ownership.engine(&app, now), &BTreeMap::new());
             }
         }
     }
@@ -441,14 +444,14 @@ impl GitOps {
         (self.options.reports)(&api::report::application_key(&key.namespace, &key.name), None);
     }
 
-    fn report(&self, key: &AppKey, app: &Application, engine: Engine) {
+    fn report(&self, key: &AppKey, app: &Application, engine: Engine, notes: &BTreeMap<Key, String>) {
         let since = self.seen.since(key, app, engine == Engine::Native, self.options.runtime.clock.now());
         let summary = report::summary(app, engine, since);
         let key = api::report::application_key(&key.namespace, &key.name);
         (self.options.reports)(&key, Some(&summary));
         // While a sync goes on they change with each wave: what people look at is told at its end.
         if summary.operation != api::argo::operation_phase::RUNNING {
-            (self.options.resources)(&key, &report::resources(app));
+            (self.options.resources)(&key, &report::resources(app, notes));
         }
     }
 }

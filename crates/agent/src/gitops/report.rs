@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::argo::{Application, ApplicationSource, ApplicationStatus, annotation, condition, operation_phase, sync_status};
 use api::report;
-use gitops::Engine;
+use gitops::{Engine, Key};
 
 use super::since::{SYNC_SINCE, Since};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -187,9 +187,9 @@ pub(super) fn summary(app: &Application, engine: Engine, since: Since) -> report
 }
 
 /// Returns the objects of an Application as the hub is told of them.
-pub(super) fn resources(app: &Application) -> report::Resources {
+pub(super) fn resources(app: &Application, notes: &BTreeMap<Key, String>) -> report::Resources {
     let all = app.status.as_ref().map(|s| s.resources.as_slice()).unwrap_or_default();
-    let mut items: Vec<report::Resource> = all.iter().map(resource).collect();
+    let mut items: Vec<report::Resource> = all.iter().map(|r| resource(r, notes)).collect();
     let is_fine = |r: &report::Resource| r.sync.is_empty() && matches!(r.health.as_str(), "" | "Healthy" | "Suspended");
     items.sort_by_key(&is_fine);
     let cut = items.len().saturating_sub(report::RESOURCES_MAX);
@@ -197,8 +197,11 @@ pub(super) fn resources(app: &Application) -> report::Resources {
     report::Resources { items, cut: u32::try_from(cut).unwrap_or(u32::MAX) }
 }
 
-fn resource(resource: &api::argo::ResourceStatus) -> report::Resource {
+fn resource(resource: &api::argo::ResourceStatus, notes: &BTreeMap<Key, String>) -> report::Resource {
     let health = resource.health.clone().unwrap_or_default();
+    let key = Key::new(&resource.group, &resource.kind, &resource.namespace, &resource.name);
+    let words = [Some(&health.message), notes.get(&key)].into_iter().flatten().filter(|words| !words.is_empty());
+    let message = words.map(String::as_str).collect::<Vec<_>>().join("; ");
     report::Resource {
         group: resource.group.clone(),
         kind: resource.kind.clone(),
@@ -206,7 +209,7 @@ fn resource(resource: &api::argo::ResourceStatus) -> report::Resource {
         name: resource.name.clone(),
         sync: Some(resource.status.clone()).filter(|s| s != sync_status::SYNCED).unwrap_or_default(),
         health: health.status,
-        message: health.message.chars().take(RESOURCE_MESSAGE_CHARS_MAX).collect(),
+        message: message.chars().take(RESOURCE_MESSAGE_CHARS_MAX).collect(),
         wave: resource.sync_wave.unwrap_or(0),
     }
 }

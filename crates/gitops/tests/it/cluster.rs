@@ -23,6 +23,7 @@ pub struct Cluster {
     pub log: Vec<String>,
     pub reason: String,
     pub next: Option<SignedDuration>,
+    pub notes: BTreeMap<Key, String>,
     uids: u32,
 }
 
@@ -50,6 +51,7 @@ impl Cluster {
             log: Vec::new(),
             reason: String::new(),
             next: None,
+            notes: BTreeMap::new(),
             uids: 0,
         }
     }
@@ -152,6 +154,7 @@ impl Cluster {
         let plan = plan(&observed);
         let groups = plan.groups.clone();
         (self.reason, self.next) = (plan.reason.clone(), plan.next);
+        self.notes = plan.notes.clone();
         if plan.takes_operation {
             self.app.operation = None;
         }

@@ -1,5 +1,6 @@
 //! Automated and manual syncs, pruning, healing, failures and retries, status and history.
 
+use gitops::Key;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -128,6 +129,22 @@ fn a_manual_application_waits_to_be_asked() {
     assert_eq!(cluster.summary(), "Synced Progressing | Succeeded: successfully synced (all tasks run)");
     assert!(cluster.app.operation.is_none());
     assert_eq!(cluster.status().history[0].initiated_by.as_ref().map(|i| i.username.as_str()), Some("ana"));
+}
+
+#[test]
+fn what_is_out_of_sync_says_why() {
+    let object = |name: &str, data: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{a: {data}}}}}");
+    let mut cluster = Cluster::new(AUTO, &[object("same", "x"), object("changed", "x"), object("extra", "x")].join("\n---\n"));
+    cluster.settle();
+    assert!(cluster.notes.is_empty(), "{:?}", cluster.notes);
+    cluster.app.spec.sync_policy = None;
+    cluster.refuse_dry_run = vec!["refused"];
+    let refused = object("refused", "x");
+    cluster.objects.insert(Key::new("", "ConfigMap", "shop", "refused"), cluster.objects.values().next().expect("an object").clone());
+    cluster.commit('2', &[object("same", "x"), object("changed", "y"), object("missing", "x"), refused].join("\n---\n"));
+    assert_eq!(cluster.settle(), [""; 0]);
+    let notes: Vec<(&str, &str)> = cluster.notes.iter().map(|(key, note)| (key.name.as_str(), note.as_str())).collect();
+    assert_eq!(notes, [("changed", "differs from Git: spec"), ("extra", "is not in Git"), ("refused", "spec.replicas: must be a number")]);
 }
 
 #[test]
