@@ -8,17 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use apiserver::user::UserInfo;
-use apiserver::{ApiServer, Body, Caller, Entropy, Options};
+use apiserver::{ApiServer, Body, Caller, Options};
 use controller::{Clock, Runtime};
 use futures::FutureExt;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 2_000;
 const WARM: usize = 200;
-const DAY: SignedDuration = SignedDuration::from_hours(24);
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
@@ -70,21 +68,8 @@ struct Bench {
 
 impl Bench {
     async fn start(definition: Value, allocations: fn() -> u64) -> anyhow::Result<Self> {
-        let clock = Clock::wall();
-        let options = Options {
-            store: Arc::new(store::MemoryStore::default()),
-            ca: Arc::new(pki::Authority::create("bench", clock.now(), DAY)?),
-            tokens: Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &pki::Key::generate()?)?),
-            runtime: Runtime::new(clock),
-            static_tokens: Vec::new(),
-            admission: Vec::new(),
-            routes: Vec::new(),
-            connects: Vec::new(),
-            kubernetes_version: "v1.33.1".into(),
-            lazy: Vec::new(),
-            entropy: Entropy::seeded(1),
-            url: "https://bench".into(),
-        };
+        let store = Arc::new(store::MemoryStore::default());
+        let options = Options { store, ..Options::ephemeral(Runtime::new(Clock::wall()))? };
         let server = ApiServer::new(options).await.map_err(|status| anyhow::anyhow!("{status}"))?;
         let mut bench = Self { server, watchers: Vec::new(), seen: 0, allocations };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});

@@ -108,6 +108,28 @@ pub struct Options {
     pub url: String,
 }
 
+impl Options {
+    /// A server that keeps nothing: its objects are in memory, its CA and keys its own and good for a year, its names the same at
+    /// every start. Nobody may come over the network until it is given tokens.
+    pub fn ephemeral(runtime: Runtime) -> Result<Self, pki::Error> {
+        let year = jiff::SignedDuration::from_hours(24 * 365);
+        Ok(Self {
+            store: Arc::new(store::MemoryStore::new(store::Retention::small())),
+            ca: Arc::new(pki::Authority::create("ephemeral", runtime.clock.now(), year)?),
+            tokens: Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &pki::Key::generate()?)?),
+            runtime,
+            static_tokens: Vec::new(),
+            admission: Vec::new(),
+            routes: Vec::new(),
+            connects: Vec::new(),
+            kubernetes_version: "v1.33.1".into(),
+            lazy: Vec::new(),
+            entropy: Entropy::seeded(1),
+            url: "https://localhost:6443".into(),
+        })
+    }
+}
+
 /// A Kubernetes API server; cheap to clone.
 #[derive(Clone)]
 pub struct ApiServer {

@@ -220,28 +220,11 @@ mod tests {
     use controller::{Clock, Runtime};
 
     use super::*;
-    use crate::{ApiServer, Entropy, IN_FLIGHT_MAX, Options};
+    use crate::{ApiServer, IN_FLIGHT_MAX, Options};
 
     #[tokio::test]
     async fn more_requests_than_allowed_are_told_when_to_come_again() {
-        let clock = Clock::wall();
-        let day = jiff::SignedDuration::from_hours(24);
-        let options = Options {
-            store: Arc::new(store::MemoryStore::default()),
-            ca: Arc::new(pki::Authority::create("ca", clock.now(), day).expect("a CA")),
-            tokens: Arc::new(
-                pki::token::Signer::new("https://kubernetes.default.svc", &pki::Key::generate().expect("a key")).expect("a signer"),
-            ),
-            runtime: Runtime::new(clock),
-            static_tokens: vec![],
-            admission: vec![],
-            routes: vec![],
-            connects: vec![],
-            kubernetes_version: "v1.33.1".into(),
-            lazy: vec![],
-            entropy: Entropy::seeded(1),
-            url: "https://hub:6443".into(),
-        };
+        let options = Options::ephemeral(Runtime::new(Clock::wall())).expect("a CA");
         let server = ApiServer::new(options).await.expect("a server");
         let ask = async || {
             let request = Request::get("/version").body(answers::full("")).expect("a request");

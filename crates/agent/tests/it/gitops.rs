@@ -8,8 +8,8 @@ use agent::gitops::sources::GitSource;
 use agent::gitops::{Options, start};
 use api::argo::Application;
 use api::hub::Notice;
+use apiserver::ApiServer;
 use apiserver::user::UserInfo;
-use apiserver::{ApiServer, Entropy};
 use controller::{Clock, Runtime};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
@@ -52,23 +52,8 @@ impl Store {
     async fn without_agent() -> Self {
         pki::tls::install_provider();
         let runtime = Runtime::new(Clock::wall());
-        let ca = pki::Authority::create("test", runtime.clock.now(), SignedDuration::from_hours(24)).expect("a CA");
-        let key = pki::Key::generate().expect("a key");
-        let api = ApiServer::new(apiserver::Options {
-            store: Arc::new(store::MemoryStore::new(store::Retention::small())),
-            runtime: runtime.clone(),
-            ca: Arc::new(ca),
-            tokens: Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &key).expect("a signer")),
-            static_tokens: Vec::new(),
-            admission: Vec::new(),
-            routes: Vec::new(),
-            connects: Vec::new(),
-            kubernetes_version: "v1.33.1".into(),
-            lazy: Vec::new(),
-            entropy: Entropy::seeded(1),
-            url: "https://localhost:6443".into(),
-        });
-        let api = api.await.expect("a server");
+        let options = apiserver::Options::ephemeral(runtime.clone()).expect("a CA");
+        let api = ApiServer::new(options).await.expect("a server");
         let client = api.client(UserInfo::admin("agent"));
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
         for definition in api::spoke_crds().iter() {

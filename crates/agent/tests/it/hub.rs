@@ -8,7 +8,7 @@ use api::cluster::ManagedCluster;
 use api::hub::HubInfo;
 use api::report::{Ack, Down, Lines, Refused, RefusedReason, Up, Welcome, decode, encode};
 use apiserver::user::UserInfo;
-use apiserver::{ApiServer, Body, Entropy, Options, Route};
+use apiserver::{ApiServer, Body, Options, Route};
 use async_trait::async_trait;
 use controller::{Clock, Runtime};
 use futures::StreamExt;
@@ -37,23 +37,12 @@ pub struct Server {
 pub async fn server(clock: Clock, routes: Vec<(String, Arc<dyn Route>)>) -> Server {
     pki::tls::install_provider();
     let runtime = Runtime::new(clock);
-    let now = runtime.clock.now();
-    let ca = Arc::new(pki::Authority::create("test", now, SignedDuration::from_hours(24)).unwrap());
-    let tokens = pki::token::Signer::new("https://kubernetes.default.svc", &pki::Key::generate().unwrap()).unwrap();
     let options = Options {
-        store: Arc::new(store::MemoryStore::new(store::Retention::small())),
-        runtime: runtime.clone(),
-        ca: ca.clone(),
-        tokens: Arc::new(tokens),
         static_tokens: vec![(TOKEN.into(), UserInfo::new("bootstrap", &["system:masters"]))],
-        admission: Vec::new(),
         routes,
-        connects: Vec::new(),
-        kubernetes_version: "v1.33.1".into(),
-        lazy: Vec::new(),
-        entropy: Entropy::seeded(1),
-        url: "https://localhost:6443".into(),
+        ..Options::ephemeral(runtime.clone()).unwrap()
     };
+    let ca = options.ca.clone();
     let api = ApiServer::new(options).await.unwrap();
     let admin = api.client(UserInfo::admin("admin"));
     Server { api, admin, runtime, ca }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apiserver::user::UserInfo;
-use apiserver::{ApiServer, Entropy, Options};
+use apiserver::{ApiServer, Options};
 use base64::Engine;
 use controller::{Clock, Runtime};
 use jiff::SignedDuration;
@@ -29,24 +29,9 @@ pub async fn start() -> Server {
 pub async fn start_on(store: Arc<dyn store::Store>) -> Server {
     pki::tls::install_provider();
     let clock = Clock::wall();
-    let runtime = Runtime::new(clock.clone());
-    let ca = Arc::new(pki::Authority::create("test", clock.now(), SignedDuration::from_hours(24)).expect("a CA"));
-    let key = pki::Key::generate().expect("a key");
-    let tokens = Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &key).expect("a signer"));
-    let options = Options {
-        store,
-        runtime,
-        ca: ca.clone(),
-        tokens: tokens.clone(),
-        static_tokens: vec![(TOKEN.into(), UserInfo::admin("admin"))],
-        admission: Vec::new(),
-        routes: Vec::new(),
-        connects: Vec::new(),
-        kubernetes_version: "v1.33.1".into(),
-        lazy: Vec::new(),
-        entropy: Entropy::seeded(1),
-        url: "https://localhost:6443".into(),
-    };
+    let ephemeral = Options::ephemeral(Runtime::new(clock.clone())).expect("a CA");
+    let options = Options { store, static_tokens: vec![(TOKEN.into(), UserInfo::admin("admin"))], ..ephemeral };
+    let (ca, tokens) = (options.ca.clone(), options.tokens.clone());
     let api = ApiServer::new(options).await.expect("a server");
     let admin = api.client(UserInfo::admin("admin"));
     Server { api, admin, ca, clock, tokens }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apiserver::user::UserInfo;
-use apiserver::{ApiServer, Entropy, Options};
+use apiserver::{ApiServer, Options};
 use base64::Engine;
 use controller::{Clock, Runtime};
 use http_body_util::BodyExt;
@@ -20,21 +20,10 @@ pub struct Server {
 
 pub async fn start(store: Arc<dyn Store>, clock: Clock) -> Server {
     pki::tls::install_provider();
-    let ca = pki::Authority::create("test", clock.now(), SignedDuration::from_hours(24 * 365)).expect("a CA");
-    let key = pki::Key::generate().expect("a key");
     let options = Options {
         store: store.clone(),
-        runtime: Runtime::new(clock),
-        ca: Arc::new(ca),
-        tokens: Arc::new(pki::token::Signer::new("https://kubernetes.default.svc", &key).expect("a signer")),
         static_tokens: vec![("secret".into(), UserInfo::admin("admin"))],
-        admission: Vec::new(),
-        routes: Vec::new(),
-        connects: Vec::new(),
-        kubernetes_version: "v1.33.1".into(),
-        lazy: Vec::new(),
-        entropy: Entropy::seeded(1),
-        url: "https://localhost:6443".into(),
+        ..Options::ephemeral(Runtime::new(clock)).expect("a CA")
     };
     let api = ApiServer::new(options).await.expect("a server");
     let admin = api.client(UserInfo::admin("admin"));
