@@ -34,8 +34,29 @@ struct State<T> {
     /// Where a key stands in `due`.
     queued: HashMap<T, (Instant, u64)>,
     running: BTreeSet<T>,
-    failures: HashMap<T, u32>,
+    failures: HashMap<T, Failures>,
     arrivals: u64,
+}
+
+/// Failures in a row.
+#[derive(Clone, Copy)]
+struct Failures {
+    count: u32,
+    retry_at: Instant,
+}
+
+impl Failures {
+    /// Counts one more. What fails before its retry was due, because something else changed, says nothing new: the retry does not
+    /// move, or a busy key would soon wait for a minute.
+    fn and_one(before: Option<Self>, now: Instant) -> Self {
+        match before {
+            Some(before) if now < before.retry_at => before,
+            before => {
+                let count = before.map_or(0, |b| b.count).saturating_add(1);
+                Self { count, retry_at: now + RETRY_MOST.min(RETRY_FIRST * 2u32.saturating_pow((count - 1).min(16))) }
+            }
+        }
+    }
 }
 
 struct Queue<T> {
@@ -89,23 +110,24 @@ impl<T: Clone + Ord + Hash> Queue<T> {
     fn done(&self, key: &T, next: Option<Next>) {
         let mut state = self.state.lock();
         state.running.remove(key);
-        let delay = match next {
+        let now = Instant::now();
+        let again = match next {
             Some(next) => {
                 state.failures.remove(key);
                 match next {
                     Next::OnChange => None,
-                    Next::After(delay) => Some(delay),
+                    Next::After(delay) => Some(now + delay),
                 }
             }
             None => {
-                let failures = state.failures.entry(key.clone()).or_default();
-                *failures += 1;
-                Some(RETRY_MOST.min(RETRY_FIRST * 2u32.saturating_pow((*failures - 1).min(16))))
+                let failures = Failures::and_one(state.failures.get(key).copied(), now);
+                state.failures.insert(key.clone(), failures);
+                Some(failures.retry_at)
             }
         };
         drop(state);
-        match delay {
-            Some(delay) => self.add(key.clone(), Instant::now() + delay),
+        match again {
+            Some(at) => self.add(key.clone(), at),
             // A key that changed while it ran may be waiting.
             None => self.changed.notify_one(),
         }
@@ -225,6 +247,33 @@ mod tests {
         let bad: Vec<u128> = seen.lock().iter().filter(|(k, _)| k == "bad").map(|(_, at)| *at).collect();
         assert_eq!(bad, [0, 5, 15, 35]);
         assert_eq!(seen.lock().iter().filter(|(k, _)| k == "good").count(), 1);
+        runtime.stop().await;
+    }
+
+    /// Once a set whose clusters joined one after the other failed twenty times in a second, and then waited for a minute.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_changes_while_it_fails_is_retried_as_soon_as_one_that_does_not() {
+        let runtime = Runtime::new(Clock::wall());
+        let (begun, done) = (Instant::now(), Arc::new(Mutex::new(None)));
+        let controller = Controller::<String>::new("test", &runtime);
+        let said = done.clone();
+        controller.clone().run(2, move |_| {
+            let said = said.clone();
+            async move {
+                if begun.elapsed() < Duration::from_millis(400) {
+                    return Err("not yet");
+                }
+                said.lock().get_or_insert(begun.elapsed());
+                Ok(Next::OnChange)
+            }
+        });
+        for _ in 0..40 {
+            controller.add("busy".into());
+            tokio::time::sleep(Duration::from_millis(9)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let took = done.lock().expect("it was retried");
+        assert!(took < Duration::from_millis(900), "{took:?}");
         runtime.stop().await;
     }
 
