@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use controller::{Controller, Key, Next};
+use api::cluster::label;
+use api::work::ManifestWorkReplicaSet;
+use controller::{Change, Controller, Key, Next};
 
 use crate::Context;
 use crate::error::{Error, settle};
@@ -31,8 +33,13 @@ pub fn start(ctx: &Arc<Context>) {
     let caches = &ctx.caches;
     let (all, sets) = (caches.replica_sets.clone(), caches.replica_sets.clone());
     let controller = Controller::<Key>::new("replicaset", &ctx.runtime)
-        .watches(&caches.replica_sets, |change| vec![change.key.clone()])
-        .watches(&caches.decisions, move |change| all.list_in(&change.key.namespace).iter().map(|set| Key::of(&**set)).collect());
+        .watches(&caches.replica_sets, |change| if is_news(change) { vec![change.key.clone()] } else { Vec::new() })
+        .watches(&caches.decisions, move |change| {
+            let decision = change.new.as_ref().or(change.old.as_ref());
+            let placement = decision.and_then(|d| d.metadata.labels.as_ref()).and_then(|l| l.get(label::PLACEMENT));
+            let refers = |set: &ManifestWorkReplicaSet| set.spec.placement_refs.iter().any(|r| Some(&r.name) == placement);
+            all.list_in(&change.key.namespace).iter().filter(|set| refers(set)).map(|set| Key::of(&**set)).collect()
+        });
     let (queue, count) = (controller.clone(), Arc::new(AtomicU32::new(0)));
     let counted = count.clone();
     caches.works.observe(move |change| {
@@ -50,6 +57,16 @@ pub fn start(ctx: &Arc<Context>) {
         let (ctx, count) = (ctx.clone(), count.clone());
         async move { settle(reconcile(&ctx, &key, &count).await) }
     });
+}
+
+/// Returns whether anything but the status, which we write, is another.
+fn is_news(change: &Change<ManifestWorkReplicaSet>) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
+    let rest = |set: &ManifestWorkReplicaSet| {
+        let m = &set.metadata;
+        (m.generation, m.deletion_timestamp.clone(), m.finalizers.clone(), m.labels.clone(), m.annotations.clone(), m.uid.clone())
+    };
+    rest(old) != rest(new)
 }
 
 /// `count` becomes how many works the set looked at last has.
