@@ -13,7 +13,6 @@ mod observe;
 mod report;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use api::cluster::label;
@@ -26,8 +25,6 @@ use crate::error::{Error, settle};
 const WORKERS: usize = 4;
 /// A rollout changes the status of many works at once: summed up once for all that come within this.
 const GATHER: Duration = Duration::from_millis(200);
-/// For each work of a set, since all are looked at: a thousand are summed up once in half a second.
-const GATHER_EACH: Duration = Duration::from_micros(500);
 
 pub fn start(ctx: &Arc<Context>) {
     let caches = &ctx.caches;
@@ -40,22 +37,20 @@ pub fn start(ctx: &Arc<Context>) {
             let refers = |set: &ManifestWorkReplicaSet| set.spec.placement_refs.iter().any(|r| Some(&r.name) == placement);
             all.list_in(&change.key.namespace).iter().filter(|set| refers(set)).map(|set| Key::of(&**set)).collect()
         });
-    let (queue, count) = (controller.clone(), Arc::new(AtomicU32::new(0)));
-    let counted = count.clone();
+    let queue = controller.clone();
     caches.works.observe(move |change| {
         let work = change.new.as_ref().or(change.old.as_ref());
         let Some(label) = work.and_then(|w| observe::set_label(w)) else { return };
         for set in sets.list() {
             if decide::label_value(&set) == label {
-                let each = GATHER_EACH.saturating_mul(counted.load(Ordering::Relaxed));
-                queue.add_after(Key::of(&*set), GATHER.max(each));
+                queue.add_after(Key::of(&*set), GATHER);
             }
         }
     });
     let ctx = ctx.clone();
     controller.run(WORKERS, move |key| {
-        let (ctx, count) = (ctx.clone(), count.clone());
-        async move { settle(reconcile(&ctx, &key, &count).await) }
+        let ctx = ctx.clone();
+        async move { settle(reconcile(&ctx, &key).await) }
     });
 }
 
@@ -69,10 +64,8 @@ fn is_news(change: &Change<ManifestWorkReplicaSet>) -> bool {
     rest(old) != rest(new)
 }
 
-/// `count` becomes how many works the set looked at last has.
-async fn reconcile(ctx: &Context, key: &Key, count: &AtomicU32) -> Result<Next, Error> {
+async fn reconcile(ctx: &Context, key: &Key) -> Result<Next, Error> {
     let Some(seen) = observe::observe(ctx, key) else { return Ok(Next::OnChange) };
-    count.store(u32::try_from(seen.works.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
     let plan = decide::decide(&seen);
     let done = act::act(ctx, &seen, &plan).await;
     report::report(ctx, &seen, &plan).await?;
