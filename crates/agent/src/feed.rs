@@ -35,6 +35,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(1);
 /// Longest event: no server takes objects near as large.
 const LINE_BYTES_MAX: usize = 16 << 20;
 const LIST_BYTES_MAX: usize = 256 << 20;
+/// Of an answer that says why not.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
 /// What is told of a kind.
 #[derive(Debug)]
@@ -91,12 +93,10 @@ impl Feed {
         let next = next.map(|token| format!("&continue={}", percent_encode(token))).unwrap_or_default();
         let request = self.request(format!("{path}?limit={}{next}", self.page), "PartialObjectMetadataList")?;
         let response = self.client.send(request).await?;
-        let status = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), LIST_BYTES_MAX);
-        let bytes = body.collect().await.map_err(kube::Error::Service)?.to_bytes();
-        if !status.is_success() {
-            return Err(refused(status, &bytes));
+        if !response.status().is_success() {
+            return Err(refused(response).await);
         }
+        let bytes = whole(response, LIST_BYTES_MAX).await?;
         serde_json::from_slice(&bytes).map_err(kube::Error::SerdeError)
     }
 
@@ -105,12 +105,10 @@ impl Feed {
         let query = format!("watch=1&allowWatchBookmarks=true&timeoutSeconds={timeout}&resourceVersion={}", percent_encode(revision));
         let request = self.request(format!("{path}?{query}"), "PartialObjectMetadata")?;
         let response = self.client.send(request).await?;
-        let status = response.status();
-        if status.is_success() {
+        if response.status().is_success() {
             return Ok(response.into_body().into_data_stream().map(|chunk| chunk.map_err(Into::into)).boxed());
         }
-        let bytes = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(refused(status, &bytes))
+        Err(refused(response).await)
     }
 
     fn request(&self, uri: String, partial: &str) -> Result<http::Request<kube::client::Body>, kube::Error> {
@@ -344,9 +342,16 @@ fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 410)
 }
 
-fn refused(status: http::StatusCode, body: &[u8]) -> kube::Error {
-    let said = serde_json::from_slice::<kube::core::Status>(body).ok().filter(|said| said.code != 0);
-    let text = || kube::core::Status::failure(&String::from_utf8_lossy(body), "Refused").with_code(status.as_u16());
+async fn whole(response: http::Response<kube::client::Body>, bytes_max: usize) -> Result<Bytes, kube::Error> {
+    let body = http_body_util::Limited::new(response.into_body(), bytes_max);
+    Ok(body.collect().await.map_err(kube::Error::Service)?.to_bytes())
+}
+
+async fn refused(response: http::Response<kube::client::Body>) -> kube::Error {
+    let status = response.status();
+    let body = whole(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let said = serde_json::from_slice::<kube::core::Status>(&body).ok().filter(|said| said.code != 0);
+    let text = || kube::core::Status::failure(&String::from_utf8_lossy(&body), "Refused").with_code(status.as_u16());
     kube::Error::Api(said.unwrap_or_else(text).boxed())
 }
 

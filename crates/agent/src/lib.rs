@@ -15,6 +15,7 @@ pub mod gitops;
 mod hub;
 pub mod inventory;
 pub mod notices;
+mod refusal;
 pub mod registration;
 pub mod report;
 mod served;

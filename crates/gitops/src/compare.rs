@@ -26,9 +26,6 @@ impl fmt::Display for SyncCode {
     }
 }
 
-/// Fields of one object that are named.
-const PATHS_TOLD_MAX: usize = 5;
-
 /// One resource of an Application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {
@@ -121,7 +118,8 @@ fn of_target(target: &Target, live: Option<&Live>, verdict: &Verdict) -> Resourc
         health_counts: is_managed && annotations[api::argo::annotation::IGNORE_HEALTHCHECK] != "true",
         images: live.map(|l| l.images.clone()).unwrap_or_default(),
         note: match verdict {
-            Verdict::Different(paths) => differs(paths),
+            // Fields only, never their values.
+            Verdict::Different(paths) => format!("differs from Git: {}", paths.join(", ")),
             Verdict::Invalid(why) => why.clone(),
             Verdict::Same | Verdict::Unasked => String::new(),
         },
@@ -150,15 +148,5 @@ fn of_extra(live: &Live) -> Resource {
         health_counts: !is_hook && annotations[api::argo::annotation::IGNORE_HEALTHCHECK] != "true",
         images: live.images.clone(),
         note: if is_hook { String::new() } else { "is not in Git".to_owned() },
-    }
-}
-
-/// Fields only, never their values.
-fn differs(paths: &[String]) -> String {
-    let more = paths.len().saturating_sub(PATHS_TOLD_MAX);
-    let told = paths.iter().take(PATHS_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
-    match more {
-        0 => format!("differs from Git: {told}"),
-        more => format!("differs from Git: {told} and {more} more"),
     }
 }

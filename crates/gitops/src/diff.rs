@@ -4,10 +4,13 @@
 //! about the desired state, and what the Application asks to ignore (`gitops-engine/pkg/diff`).
 
 use api::argo::ResourceIgnoreDifferences;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Key;
 
+/// Metadata that says nothing about the desired state.
+pub(crate) const BOOKKEEPING: [&str; 6] = ["creationTimestamp", "managedFields", "resourceVersion", "generation", "uid", "selfLink"];
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Paths named per object, so that a condition stays readable.
 const PATHS_MAX: usize = 5;
 
@@ -38,11 +41,11 @@ fn normalise(object: &mut Value) {
     let Some(fields) = object.as_object_mut() else { return };
     fields.remove("status");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["creationTimestamp", "managedFields", "resourceVersion", "generation", "uid", "selfLink"] {
+        for field in BOOKKEEPING {
             metadata.remove(field);
         }
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            annotations.remove(LAST_APPLIED);
         }
         for field in ["annotations", "labels"] {
             if metadata.get(field).and_then(Value::as_object).is_some_and(serde_json::Map::is_empty) {
@@ -50,15 +53,18 @@ fn normalise(object: &mut Value) {
             }
         }
     }
-    match kind.as_str() {
-        // An aggregated role's rules are written by the cluster.
-        "ClusterRole" if fields.contains_key("aggregationRule") => {
-            fields.remove("rules");
-        }
-        "ClusterRole" | "Role" if fields.get("rules").and_then(Value::as_array).is_some_and(Vec::is_empty) => {
-            fields.remove("rules");
-        }
-        _ => {}
+    if has_no_rules(&kind, fields) {
+        fields.remove("rules");
+    }
+}
+
+/// Whether the rules of a role are nobody's wish: those of an aggregated one are written by the cluster, and none are as good as no
+/// field.
+pub(crate) fn has_no_rules(kind: &str, fields: &Map<String, Value>) -> bool {
+    match kind {
+        "ClusterRole" if fields.get("aggregationRule").is_some_and(|rule| !rule.is_null()) => true,
+        "ClusterRole" | "Role" => fields.get("rules").and_then(Value::as_array).is_some_and(Vec::is_empty),
+        _ => false,
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kinds::Health;
 use serde_json::Value;
 
+use crate::diff::{BOOKKEEPING, LAST_APPLIED, has_no_rules};
 use crate::{Key, Target};
 
 /// Annotations the engine asks a live object for.
@@ -14,9 +15,6 @@ const KEPT_PREFIXES: [&str; 2] = ["argocd.argoproj.io/", "helm.sh/"];
 
 /// What the Deployment controller counts: it changes with every rollout, and is nobody's wish but of a target that names it.
 const ROLLOUT: &str = "deployment.kubernetes.io/revision";
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// Metadata that says nothing about the desired state.
-const BOOKKEEPING: [&str; 6] = ["creationTimestamp", "managedFields", "resourceVersion", "generation", "uid", "selfLink"];
 
 /// What a newer state of an object says that the one before did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,21 +116,16 @@ fn hash(content: impl FnOnce(&mut DefaultHasher)) -> u64 {
 
 /// A hash of what [`crate::prepare_live`] leaves of an object, without the count of rollouts.
 fn content_of(object: &Value) -> u64 {
-    let fields = object.as_object().into_iter().flatten();
-    if fields.clone().all(|(field, _)| matches!(field.as_str(), "apiVersion" | "kind" | "metadata")) {
+    let Some(fields) = object.as_object() else { return 0 };
+    if fields.keys().all(|field| matches!(field.as_str(), "apiVersion" | "kind" | "metadata")) {
         return content_of_metadata(object);
     }
-    let kind = kinds::kind_of(object);
-    // An aggregated role's rules are written by the cluster; none are as good as no field.
-    let has_no_rules = |rules: &Value| {
-        matches!(kind, "ClusterRole" | "Role")
-            && (rules.as_array().is_some_and(Vec::is_empty) || (kind == "ClusterRole" && !object["aggregationRule"].is_null()))
-    };
+    let has_no_rules = has_no_rules(kinds::kind_of(object), fields);
     hash(|hasher| {
         for (field, value) in fields {
             match field.as_str() {
                 "status" => {}
-                "rules" if has_no_rules(value) => {}
+                "rules" if has_no_rules => {}
                 "metadata" => hash_metadata(value, hasher),
                 _ => (field, value).hash(hasher),
             }

@@ -114,7 +114,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl Step {
-    fn keep(state: OperationState, groups: Vec<Group>) -> Self {
+    pub fn keep(state: OperationState, groups: Vec<Group>) -> Self {
         Self { state, groups, results: BTreeMap::new(), then: Then::Keep, has_fail_hooks: false }
     }
 }
@@ -246,9 +246,9 @@ fn delete(live: &Live, propagation: Propagation) -> Option<Action> {
     (!live.is_being_deleted || live.is_held).then_some(Action::Delete { key, version, uid, propagation, release: live.is_held })
 }
 
-/// Folds what came of the actions of its groups into the state. Returns whether to look again at once.
-pub(crate) fn conclude(step: Step, groups: &[Group], outcomes: &Outcomes, now: Timestamp) -> (OperationState, bool) {
-    let Step { mut state, groups: _, results, then, has_fail_hooks } = step;
+/// Folds what came of the actions into the state. Returns whether to look again at once.
+pub(crate) fn conclude(step: Step, outcomes: &Outcomes, now: Timestamp) -> (OperationState, bool) {
+    let Step { mut state, groups, results, then, has_fail_hooks } = step;
     let mut failed = Vec::new();
     for (at, outcome) in outcomes {
         match (results.get(at).cloned(), outcome) {

@@ -50,7 +50,6 @@ pub struct Observed<'a> {
 
 /// What to do, and what the status says before it is done.
 pub struct Plan {
-    pub groups: Vec<Group>,
     /// Whether `operation` has been taken up and is to be removed.
     pub takes_operation: bool,
     /// Why nothing is done, in words an operator can use; or what is done.
@@ -98,6 +97,11 @@ impl Draft {
 }
 
 impl Plan {
+    /// Returns what to do now.
+    pub fn groups(&self) -> &[Group] {
+        self.step.as_ref().map_or(&[], |step| &step.groups)
+    }
+
     /// Returns the status after the actions, and whether to look again at once.
     pub fn finish(mut self, outcomes: &Outcomes, now: Timestamp) -> (ApplicationStatus, bool) {
         let has_stepped = self.step.is_some();
@@ -106,7 +110,7 @@ impl Plan {
         let before = self.said.operation.as_ref().map(stands_at);
         let (operation, again) = match self.step {
             Some(step) => {
-                let (state, again) = operation::conclude(step, &self.groups, outcomes, now);
+                let (state, again) = operation::conclude(step, outcomes, now);
                 let has_moved = before.as_ref() != Some(&stands_at(&state));
                 (Some(state), again || has_moved)
             }
@@ -161,11 +165,10 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
         now: observed.now,
     };
     let decision = if is_valid { decide(observed, &mut draft) } else { Decision::nothing("the spec is not usable, see status.conditions") };
-    let Decision { mut step, takes_operation, reason, next } = decision;
-    let groups = step.as_mut().map(|s| std::mem::take(&mut s.groups)).unwrap_or_default();
+    let Decision { step, takes_operation, reason, next } = decision;
     let notes = draft.comparison.iter().flat_map(|c| &c.resources).filter(|r| r.sync == Some(SyncCode::OutOfSync) && !r.note.is_empty());
     let notes = notes.map(|r| (r.key.clone(), r.note.clone())).collect();
-    Plan { groups, takes_operation, reason, next, notes, said: draft, step }
+    Plan { takes_operation, reason, next, notes, said: draft, step }
 }
 
 struct Decision {
@@ -230,8 +233,7 @@ fn start(observed: &Observed<'_>, draft: &Draft, mut operation: Operation) -> De
 }
 
 fn keep(state: OperationState, reason: &str) -> Decision {
-    let step = Step { state, groups: Vec::new(), results: BTreeMap::new(), then: operation::Then::Keep, has_fail_hooks: false };
-    Decision { step: Some(step), takes_operation: false, reason: reason.to_owned(), next: None }
+    Decision { step: Some(Step::keep(state, Vec::new())), takes_operation: false, reason: reason.to_owned(), next: None }
 }
 
 fn go_on(observed: &Observed<'_>, draft: &Draft, mut state: OperationState) -> Decision {

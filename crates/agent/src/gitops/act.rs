@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::watches::Watches;
+use crate::refusal;
 use crate::served::{Kind, Served};
 
 /// Objects of a kind applied at once.
@@ -20,14 +21,18 @@ const KIND_WAIT: Duration = Duration::from_secs(3);
 const KIND_STEP: Duration = Duration::from_millis(50);
 
 pub(super) struct Actor<'a> {
-    pub client: &'a Client,
-    pub served: &'a Served,
-    pub watches: &'a Watches,
+    client: &'a Client,
+    served: &'a Served,
+    watches: &'a Watches,
     /// What was applied, as it was then.
     pub applied: Mutex<Vec<(Key, Live)>>,
 }
 
-impl Actor<'_> {
+impl<'a> Actor<'a> {
+    pub fn new(client: &'a Client, served: &'a Served, watches: &'a Watches) -> Self {
+        Self { client, served, watches, applied: Mutex::default() }
+    }
+
     /// Runs groups one after the other; after a failure in a required one the rest is not tried.
     pub async fn run(&self, groups: &[Group]) -> Outcomes {
         let mut outcomes = Outcomes::new();
@@ -56,7 +61,10 @@ impl Actor<'_> {
                 let api = kind.api(self.client, &key.namespace);
                 let params =
                     PatchParams { dry_run: false, force: true, field_manager: Some(FIELD_MANAGER.to_owned()), field_validation: None };
-                let applied = api.patch(&key.name, &params, &Patch::Apply(object)).await.map_err(explain)?;
+                let applied = api
+                    .patch(&key.name, &params, &Patch::Apply(object))
+                    .await
+                    .map_err(|e| refusal::of_object(&key.group, &key.kind, &e))?;
                 let live = self.note(&applied);
                 self.applied.lock().push((key.clone(), live));
                 Ok(format!("{} serverside-applied", named(&kind, &key.name)))
@@ -64,7 +72,7 @@ impl Actor<'_> {
             Action::Replace { key, version, object } => {
                 let kind = self.kind(action, version).await?;
                 let api = kind.api(self.client, &key.namespace);
-                let live = api.get_opt(&key.name).await.map_err(explain)?;
+                let live = api.get_opt(&key.name).await.map_err(|e| refusal::words(&e))?;
                 let mut object = object.clone();
                 if let Some(live) = &live {
                     object["metadata"]["resourceVersion"] = json!(live.metadata.resource_version);
@@ -75,7 +83,7 @@ impl Actor<'_> {
                     Some(_) => api.replace(&key.name, &params, &wanted).await,
                     None => api.create(&params, &wanted).await,
                 };
-                let _ = self.note(&done.map_err(explain)?);
+                let _ = self.note(&done.map_err(|e| refusal::of_object(&key.group, &key.kind, &e))?);
                 Ok(format!("{} replaced", named(&kind, &key.name)))
             }
             Action::Delete { key, version, uid, propagation, release } => {
@@ -105,7 +113,7 @@ impl Actor<'_> {
                     }
                     // Gone, or already another one.
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok("pruned".to_owned()),
-                    Err(error) => Err(explain(error)),
+                    Err(error) => Err(refusal::words(&error)),
                 }
             }
         }
@@ -113,11 +121,11 @@ impl Actor<'_> {
 
     /// Takes Argo CD's hook finalizer off a hook that is to go.
     async fn release(&self, api: &kube::Api<kube::api::DynamicObject>, name: &str) -> Result<(), String> {
-        let Some(mut object) = api.get_opt(name).await.map_err(explain)? else { return Ok(()) };
+        let Some(mut object) = api.get_opt(name).await.map_err(|e| refusal::words(&e))? else { return Ok(()) };
         if let Some(finalizers) = &mut object.metadata.finalizers {
             finalizers.retain(|f| f != kinds::health::HOOK_FINALIZER);
         }
-        api.replace(name, &PostParams::default(), &object).await.map(drop).map_err(explain)
+        api.replace(name, &PostParams::default(), &object).await.map(drop).map_err(|e| refusal::words(&e))
     }
 
     /// Returns how a kind is served, waiting a little for one whose definition was just applied.
@@ -134,7 +142,7 @@ impl Actor<'_> {
                     step *= 2;
                 }
                 Ok(None) => return Err(format!("the cluster does not serve kind {} of {}/{version}", key.kind, key.group)),
-                Err(error) => return Err(explain(error)),
+                Err(error) => return Err(refusal::words(&error)),
             }
         }
     }
@@ -147,11 +155,4 @@ impl Actor<'_> {
 fn named(kind: &Kind, name: &str) -> String {
     let group = if kind.resource.group.is_empty() { String::new() } else { format!(".{}", kind.resource.group) };
     format!("{}{group}/{name}", kind.resource.kind.to_lowercase())
-}
-
-fn explain(error: kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => error.to_string(),
-    }
 }

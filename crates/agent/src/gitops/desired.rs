@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use render::{Directory, File, Files, Source, Tool};
 use serde_json::Value;
 
+use crate::refusal;
 use crate::served::Served;
 
 /// Dry runs at once against the local API server.
@@ -332,13 +333,18 @@ async fn ask(client: &kube::Client, served: &Served, target: &Target, is_live: b
             }
             // Its namespace comes with the sync.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Asked::nothing()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 413 | 415 | 422) => {
-                return Ok(Asked::lasting(Verdict::Invalid(status.message.clone())));
+            Err(error) if is_final(&error) => {
+                return Ok(Asked::lasting(Verdict::Invalid(refusal::of_object(&target.key.group, &target.key.kind, &error))));
             }
             Err(error) => return Err(error),
         }
     }
     Ok(Asked::nothing())
+}
+
+/// Whether the object is what is wrong, and asking again would change nothing.
+fn is_final(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 415 | 422))
 }
 
 /// Returns what a dry run says of an object; nothing if the object changed between the reading and the asking: what differs

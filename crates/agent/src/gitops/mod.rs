@@ -303,7 +303,7 @@ impl GitOps {
             let seen = Box::pin(self.observe(owner, &draft.app, std::mem::take(&mut is_refresh))).await?;
             let observe::Sight::Seen(seen) = seen else { return Ok(None) };
             let now = self.options.runtime.clock.now();
-            let planned = plan(&Observed {
+            let mut planned = plan(&Observed {
                 app: &draft.app,
                 instance: &seen.instance,
                 desired: as_desired(&seen.desired),
@@ -314,16 +314,16 @@ impl GitOps {
                 now,
             });
             let (takes_operation, next) = (planned.takes_operation, planned.next);
-            draft.notes = planned.notes.clone();
-            if !planned.groups.is_empty() {
+            draft.notes = std::mem::take(&mut planned.notes);
+            if !planned.groups().is_empty() {
                 if draft.has_applied {
                     // What was applied is on record before more is.
                     self.record(key, draft).await?;
                 }
                 tracing::info!(application = %key, reason = planned.reason, "syncing");
             }
-            draft.has_applied |= planned.groups.iter().flat_map(|g| &g.actions).any(|a| !matches!(a, Action::Delete { .. }));
-            let outcomes = self.act(&planned.groups, &seen, &draft.app).await;
+            draft.has_applied |= planned.groups().iter().flat_map(|g| &g.actions).any(|a| !matches!(a, Action::Delete { .. }));
+            let outcomes = self.act(planned.groups(), &seen, &draft.app).await;
             let did_something = !outcomes.is_empty();
             let (mut status, again) = planned.finish(&outcomes, self.options.runtime.clock.now());
             if let Some(failure) = seen.stale {
@@ -339,7 +339,7 @@ impl GitOps {
     }
 
     async fn act(&self, groups: &[Group], seen: &observe::Seen, app: &Application) -> Outcomes {
-        let actor = act::Actor { client: &self.options.local, served: &self.served, watches: &self.watches, applied: Mutex::default() };
+        let actor = act::Actor::new(&self.options.local, &self.served, &self.watches);
         let outcomes = actor.run(groups).await;
         let applied = actor.applied.into_inner();
         if let Ok((rendered, _)) = seen.operation_desired.as_ref().unwrap_or(&seen.desired) {
@@ -372,8 +372,7 @@ impl GitOps {
         match deletion(app, &instance, &self.watches.of(owner, &instance)) {
             Deletion::Prune { groups, message } => {
                 tracing::info!(application = %key, message, "deleting with its Application");
-                let actor =
-                    act::Actor { client: &self.options.local, served: &self.served, watches: &self.watches, applied: Mutex::default() };
+                let actor = act::Actor::new(&self.options.local, &self.served, &self.watches);
                 let outcomes = actor.run(&groups).await;
                 match outcomes.into_values().find_map(Result::err) {
                     Some(why) => Err(Error::Pending(format!("deleting the resources of Application {key}: {why}"))),

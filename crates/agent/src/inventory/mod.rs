@@ -92,6 +92,18 @@ impl Seen {
         let (digests, trouble) = self.pods.of(key);
         Some(Workload { digests, trouble, ..workload.clone() })
     }
+
+    /// Returns whether a workload is to be told now; else it is told with the next steps.
+    fn is_told_now(&mut self, key: &str, workload: &Workload) -> bool {
+        let how_well = (workload.health.clone(), workload.trouble.clone());
+        if self.told.get(key) == Some(&how_well) {
+            self.due.insert(key.to_owned());
+            return false;
+        }
+        self.due.remove(key);
+        self.told.insert(key.to_owned(), how_well);
+        true
+    }
 }
 
 struct Look {
@@ -210,14 +222,10 @@ impl Look {
     /// Tells a workload: now if it is better or worse than it was told to be, else in a moment.
     fn report(&self, seen: &mut Seen, key: &str) {
         let Some(workload) = seen.now(key) else { return };
-        let how_well = (workload.health.clone(), workload.trouble.clone());
-        if seen.told.get(key) == Some(&how_well) {
-            seen.due.insert(key.to_owned());
-            return self.steps.notify_one();
+        match seen.is_told_now(key, &workload) {
+            true => self.context.reporter.report(Kind::Workload, key, &workload),
+            false => self.steps.notify_one(),
         }
-        seen.due.remove(key);
-        seen.told.insert(key.to_owned(), how_well);
-        self.context.reporter.report(Kind::Workload, key, &workload);
     }
 
     fn gone(&self, key: &str) {
@@ -241,4 +249,29 @@ fn key_of(kind: &str, object: &Value) -> String {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_workload_is_well_is_told_at_once_and_the_steps_between_together() {
+        let mut seen = Seen::default();
+        let mut told = |health: &str, ready: i64, trouble: Option<PodTrouble>| {
+            let workload = Workload { health: health.to_owned(), ready, trouble, ..Workload::default() };
+            let is_now = seen.is_told_now("w", &workload);
+            (is_now, seen.due.contains("w"))
+        };
+        let (now, soon) = ((true, false), (false, true));
+        assert_eq!(told("Progressing", 0, None), now);
+        assert_eq!(told("Progressing", 1, None), soon);
+        assert_eq!(told("Progressing", 2, None), soon);
+        assert_eq!(told("Healthy", 3, None), now, "the steps before it need not be told any more");
+        assert_eq!(told("Healthy", 4, None), soon);
+        let trouble = PodTrouble { reason: "ImagePullBackOff".to_owned(), ..PodTrouble::default() };
+        assert_eq!(told("Healthy", 4, Some(trouble.clone())), now);
+        assert_eq!(told("Healthy", 4, Some(trouble)), soon);
+        assert_eq!(told("Healthy", 4, None), now);
+    }
 }

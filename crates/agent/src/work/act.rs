@@ -9,7 +9,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::observe::{self, Seen};
-use super::{Error, LOCAL_TIMEOUT, Works, named, words};
+use super::{Error, LOCAL_TIMEOUT, Works, named};
+use crate::refusal;
 
 const FIELD_MANAGER: &str = "work-agent";
 
@@ -56,7 +57,7 @@ pub async fn apply(works: &Works, _seen: &Seen, applies: &[Apply], prune: &Relea
                 }
                 Err(error) => {
                     all_applied = false;
-                    let message = words(&error);
+                    let message = refusal::of_object(&apply.id.group, &apply.kind, &error);
                     tracing::warn!(object = %apply.id, error = message, "not applied");
                     if is_worth_retrying(&error) {
                         done.retry.get_or_insert(format!("{}: {message}", apply.id));

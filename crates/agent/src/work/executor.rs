@@ -14,7 +14,8 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 
-use super::{Works, words};
+use super::Works;
+use crate::refusal::words;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 

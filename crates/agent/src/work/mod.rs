@@ -251,14 +251,6 @@ fn hub_name(identity: &HubIdentity) -> &str {
     }
 }
 
-/// Kubernetes' own words for an error, without the request that led to it.
-fn words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
 /// How long a whole request to the local cluster may take.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -13,8 +13,9 @@ use kube::core::Request;
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
-use super::{LOCAL_TIMEOUT, Works, executor, mapper, words};
+use super::{LOCAL_TIMEOUT, Works, executor, mapper};
 use crate::feed::Lean;
+use crate::refusal::words;
 
 /// Objects that are read at once.
 const READS: usize = 8;

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::act::Done;
 use super::observe::{self, Seen};
-use super::{LOCAL_TIMEOUT, Works, words};
+use super::{LOCAL_TIMEOUT, Works};
+use crate::refusal::words;
 
 const FIELD_MANAGER: &str = "muster-orders";
 /// Of what is told of one order.

@@ -152,7 +152,7 @@ impl Cluster {
             now: self.now,
         };
         let plan = plan(&observed);
-        let groups = plan.groups.clone();
+        let groups = plan.groups().to_vec();
         (self.reason, self.next) = (plan.reason.clone(), plan.next);
         self.notes = plan.notes.clone();
         if plan.takes_operation {
