@@ -36,6 +36,8 @@ struct Store {
     notices: broadcast::Sender<Notice>,
     reports: Arc<Mutex<Vec<String>>>,
     since: Arc<Mutex<Vec<Since>>>,
+    /// Objects as the hub is told of them last: name and message.
+    objects: Arc<Mutex<Vec<String>>>,
     /// Counts changes of objects and reports.
     changes: Arc<watch::Sender<u64>>,
 }
@@ -69,6 +71,7 @@ impl Store {
             notices: broadcast::Sender::new(16),
             reports: Arc::default(),
             since: Arc::default(),
+            objects: Arc::default(),
             changes: Arc::default(),
         };
         let applications: Api<Application> = Api::all(store.client.clone());
@@ -97,6 +100,11 @@ impl Store {
             since.lock().extend(app.map(|a| (a.sync.clone(), a.sync_since, a.health_since)));
             let line = app.map_or("gone".to_owned(), |a| format!("{} {} {}", a.engine, a.sync, a.health));
             reports.lock().push(format!("{key} {line}"));
+            changes.send_modify(|count| *count += 1);
+        });
+        let (objects, changes) = (self.objects.clone(), self.changes.clone());
+        options.resources = Arc::new(move |_, told| {
+            *objects.lock() = told.items.iter().map(|object| format!("{} {}", object.name, object.message)).collect();
             changes.send_modify(|count| *count += 1);
         });
         start(options);
@@ -308,6 +316,10 @@ async fn a_manual_application_is_synced_when_asked_and_takes_its_resources_along
     store.applications().patch("web", &PatchParams::default(), &Patch::Merge(&ask)).await.expect("asked");
     store.become_state("Synced Progressing Succeeded").await;
     assert!(store.app().await.operation.is_none());
+    // What is not as in Git says where.
+    let other = json!({"data": {"a": "2"}});
+    store.all::<ConfigMap>().patch("config", &PatchParams::default(), &Patch::Merge(&other)).await.expect("patched");
+    store.eventually("the hub is told why", async || store.objects.lock().iter().any(|o| o == "config differs from Git: data.a")).await;
     store.applications().delete("web", &DeleteParams::default()).await.expect("deleted");
     store.eventually("the Application is gone", async || store.applications().get_opt("web").await.is_ok_and(|a| a.is_none())).await;
     assert!(store.all::<Deployment>().get_opt("web").await.expect("readable").is_none());
@@ -330,7 +342,16 @@ async fn mistakes_in_git_are_told_with_file_and_field() {
         })
         .await;
     assert!(store.all::<ConfigMap>().get_opt("config").await.expect("readable").is_none(), "nothing is touched");
-    store.commit(&[("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {a: [}\n")]);
+    // What is in a Secret is not repeated.
+    store.commit(&[("web.yaml", WEB), ("pin.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: pin}\ndata: {pin: 'hunter2!'}\n")]);
+    store
+        .eventually("the Secret is refused", async || {
+            let status = store.app().await.status.unwrap_or_default();
+            assert!(!serde_json::to_string(&status).expect("JSON").contains("hunter2"), "{status:?}");
+            status.conditions.iter().any(|c| c.message.contains("Secret shop/pin") && c.message.contains("not repeated"))
+        })
+        .await;
+    store.commit(&[("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {a: [}\n"), ("pin.yaml", "")]);
     store
         .eventually("the mistake is told", async || {
             let conditions = store.app().await.status.unwrap_or_default().conditions;

@@ -26,6 +26,15 @@ async fn workloads_are_told_and_a_restart_of_either_side_loses_nothing() {
         (told["images"][0].as_str(), told["desired"].as_i64(), told["health"].as_str()),
         (Some("web:1"), Some(1), Some("Progressing"))
     );
+    // A step of its rollout, which is Progressing as before, comes a moment later.
+    let deployments: kube::Api<k8s_openapi::api::apps::v1::Deployment> = kube::Api::namespaced(store.admin.clone(), "default");
+    let step = json!({"status": {"observedGeneration": 1, "replicas": 2, "readyReplicas": 1}});
+    deployments.patch_status("web", &Default::default(), &kube::api::Patch::Merge(&step)).await.unwrap();
+    eventually("the step is told", async || {
+        let told = held(&hub, "workload", "Deployment/default/web").await;
+        (told["ready"] == 1 && told["health"] == "Progressing").then_some(())
+    })
+    .await;
     assert_eq!(held(&hub, "cluster-info", "cluster").await["kubernetesVersion"], "v1.33.1");
     // The hub takes no streams while the agent ends.
     *hub.desk.is_closed.lock() = true;
