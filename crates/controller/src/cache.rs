@@ -158,6 +158,11 @@ impl<K> Cache<K> {
         objects.range(from..).take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| object.clone()).collect()
     }
 
+    /// Returns how many objects there are.
+    pub fn count(&self) -> usize {
+        self.0.objects.read().len()
+    }
+
     pub fn keys(&self) -> Vec<Key> {
         self.0.objects.read().keys().cloned().collect()
     }

@@ -13,6 +13,7 @@ mod departed;
 mod endpoints;
 mod error;
 mod events;
+mod gather;
 pub mod gitserver;
 pub mod identity;
 mod lagging;

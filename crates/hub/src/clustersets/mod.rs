@@ -16,6 +16,7 @@ use controller::{Controller, Key, Next};
 
 use crate::Context;
 use crate::error::{Error, settle};
+use crate::gather;
 
 pub use act::ensure_defaults;
 
@@ -26,15 +27,14 @@ const GATHER: Duration = Duration::from_millis(200);
 pub fn start(ctx: &Arc<Context>) {
     let caches = &ctx.caches;
     let sets = Controller::<Key>::new("clustersets", &ctx.runtime).watches(&caches.sets, |change| vec![change.key.clone()]);
-    let (queue, all) = (sets.clone(), caches.sets.clone());
+    let (queue, all, clusters) = (sets.clone(), caches.sets.clone(), caches.clusters.clone());
     caches.clusters.observe(move |change| {
         let labels = |c: &Option<Arc<api::cluster::ManagedCluster>>| c.as_ref().and_then(|c| c.metadata.labels.clone());
         if change.old.is_some() && change.new.is_some() && labels(&change.old) == labels(&change.new) {
             return;
         }
-        for key in all.keys() {
-            queue.add_after(key, GATHER);
-        }
+        let soon = gather::over(GATHER, clusters.count());
+        all.keys().into_iter().for_each(|key| queue.add_after(key, soon));
     });
     let bound = caches.bindings.clone();
     let bindings = Controller::<Key>::new("clustersetbindings", &ctx.runtime)

@@ -18,9 +18,10 @@ use controller::{Controller, Key, Next};
 
 use crate::Context;
 use crate::error::{Error, settle};
+use crate::gather;
 
 const WORKERS: usize = 2;
-/// Clusters join and change in bursts: one decision for a burst, late by no more than this.
+/// Clusters join and change in bursts: one decision for a burst.
 const GATHER: Duration = Duration::from_millis(100);
 
 pub fn start(ctx: &Arc<Context>) {
@@ -35,8 +36,11 @@ pub fn start(ctx: &Arc<Context>) {
     let all = caches.placements.clone();
     let in_namespace = move |namespace: &str| -> Vec<Key> { all.list_in(namespace).iter().map(|p| Key::of(&**p)).collect() };
     let controller = controller.watches(&caches.bindings, move |change| in_namespace(&change.key.namespace));
-    let (queue, all) = (controller.clone(), caches.placements.clone());
-    let everything = move || all.keys().into_iter().for_each(|key| queue.add_after(key, GATHER));
+    let (queue, all, clusters) = (controller.clone(), caches.placements.clone(), caches.clusters.clone());
+    let everything = move || {
+        let soon = gather::over(GATHER, clusters.count());
+        all.keys().into_iter().for_each(|key| queue.add_after(key, soon));
+    };
     let again = everything.clone();
     caches.sets.observe(move |change| {
         let is_news = match (&change.old, &change.new) {

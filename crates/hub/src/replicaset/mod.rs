@@ -21,6 +21,7 @@ use controller::{Change, Controller, Key, Next};
 
 use crate::Context;
 use crate::error::{Error, settle};
+use crate::gather;
 
 const WORKERS: usize = 4;
 /// A rollout changes the status of many works at once: summed up once for all that come within this.
@@ -28,22 +29,25 @@ const GATHER: Duration = Duration::from_millis(200);
 
 pub fn start(ctx: &Arc<Context>) {
     let caches = &ctx.caches;
-    let (all, sets) = (caches.replica_sets.clone(), caches.replica_sets.clone());
     let controller = Controller::<Key>::new("replicaset", &ctx.runtime)
-        .watches(&caches.replica_sets, |change| if is_news(change) { vec![change.key.clone()] } else { Vec::new() })
-        .watches(&caches.decisions, move |change| {
-            let decision = change.new.as_ref().or(change.old.as_ref());
-            let placement = decision.and_then(|d| d.metadata.labels.as_ref()).and_then(|l| l.get(label::PLACEMENT));
-            let refers = |set: &ManifestWorkReplicaSet| set.spec.placement_refs.iter().any(|r| Some(&r.name) == placement);
-            all.list_in(&change.key.namespace).iter().filter(|set| refers(set)).map(|set| Key::of(&**set)).collect()
-        });
-    let queue = controller.clone();
+        .watches(&caches.replica_sets, |change| if is_news(change) { vec![change.key.clone()] } else { Vec::new() });
+    let (queue, sets, clusters) = (controller.clone(), caches.replica_sets.clone(), caches.clusters.clone());
+    caches.decisions.observe(move |change| {
+        let decision = change.new.as_ref().or(change.old.as_ref());
+        let placement = decision.and_then(|d| d.metadata.labels.as_ref()).and_then(|l| l.get(label::PLACEMENT));
+        let refers = |set: &ManifestWorkReplicaSet| set.spec.placement_refs.iter().any(|r| Some(&r.name) == placement);
+        // A decision over many clusters is many objects, written one after the other.
+        let soon = gather::over(Duration::ZERO, clusters.count());
+        sets.list_in(&change.key.namespace).iter().filter(|set| refers(set)).for_each(|set| queue.add_after(Key::of(&**set), soon));
+    });
+    let (queue, sets, clusters) = (controller.clone(), caches.replica_sets.clone(), caches.clusters.clone());
     caches.works.observe(move |change| {
         let work = change.new.as_ref().or(change.old.as_ref());
         let Some(label) = work.and_then(|w| observe::set_label(w)) else { return };
+        let soon = gather::over(GATHER, clusters.count());
         for set in sets.list() {
             if decide::label_value(&set) == label {
-                queue.add_after(Key::of(&*set), GATHER);
+                queue.add_after(Key::of(&*set), soon);
             }
         }
     });
