@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,6 +41,10 @@ impl Default for Options {
         Options { retention: Retention::default(), queue_max: 256, batch_frames_max: 4_096, readers: 4, prune_every_frames: 20_000 }
     }
 }
+
+/// From one commit to the next, at least: what comes meanwhile goes with the next, since a commit costs the same for one report
+/// as for a hundred. What comes after a pause is committed at once.
+const COMMIT_EVERY: Duration = Duration::from_millis(5);
 
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -232,9 +237,15 @@ impl Request {
 
 impl Writer {
     fn run(mut self) {
+        let mut committed: Option<Instant> = None;
         while let Some(first) = self.queue.blocking_recv() {
+            let left = committed.map_or(Duration::ZERO, |at| COMMIT_EVERY.saturating_sub(at.elapsed()));
+            if !left.is_zero() && !self.queue.is_closed() {
+                std::thread::sleep(left);
+            }
             let batch = self.batch(first);
             self.commit(batch);
+            committed = Some(Instant::now());
         }
         if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "failed to checkpoint the records");

@@ -69,7 +69,8 @@ pub(super) fn list(connection: &Connection, query: &Query) -> Result<Listing, Er
     // Rows, total and version are of one moment.
     let moment = connection.unchecked_transaction().map_err(unreadable)?;
     let sql = format!("SELECT count(*) FROM latest WHERE {}", filter.sql());
-    let total = moment.query_row(&sql, params_from_iter(&filter.values), |row| row.get(0)).map_err(unreadable)?;
+    let mut count = moment.prepare_cached(&sql).map_err(unreadable)?;
+    let total = count.query_row(params_from_iter(&filter.values), |row| row.get(0)).map_err(unreadable)?;
     let version = version(&moment).map_err(unreadable)?;
 
     let columns = match &query.sort {
@@ -197,7 +198,7 @@ pub(super) fn gaps(connection: &Connection, cluster_uid: &str) -> rusqlite::Resu
 
 /// Returns the number of the last commit.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row("SELECT value FROM meta WHERE name = 'version'", [], |row| row.get(0))
+    connection.prepare_cached("SELECT value FROM meta WHERE name = 'version'")?.query_row([], |row| row.get(0))
 }
 
 fn page(limit: usize) -> usize {

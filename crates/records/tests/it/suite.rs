@@ -38,6 +38,7 @@ suite! {
     a_forgotten_cluster_may_return
     bad_input_is_refused_with_its_name
     streams_of_many_clusters_do_not_mix
+    what_comes_together_shares_commits
 }
 
 async fn what_is_sent_twice_is_taken_once(records: &dyn Records) {
@@ -315,4 +316,17 @@ async fn streams_of_many_clusters_do_not_mix(records: &dyn Records) {
     futures::future::join_all(appends).await;
     let expect: Vec<_> = clusters.iter().map(|cluster| format!("{cluster} a=10")).collect();
     assert_eq!(listed(records, "app").await, expect);
+}
+
+async fn what_comes_together_shares_commits(records: &dyn Records) {
+    let append = |n: usize| {
+        let cluster = format!("c{n}");
+        records.append(intake(&cluster, "i1", [report(1, "app", "a", "1")]))
+    };
+    let before = *records.version().borrow();
+    for outcome in futures::future::join_all((0..40).map(append)).await {
+        assert_eq!(outcome, Ok(appended(1, 1)));
+    }
+    let commits = *records.version().borrow() - before;
+    assert!(commits <= 10, "{commits} commits of 40 intakes");
 }
