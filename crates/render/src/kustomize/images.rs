@@ -17,9 +17,7 @@ pub(crate) fn set(set: &mut Set, image: &Image, specs: &[FieldSpec]) -> Result<(
     if parts.iter().map(|part| part.len()).sum::<usize>() > BYTES_MAX {
         return Err(format!("it is longer than {BYTES_MAX} bytes"));
     }
-    // The name is a pattern, as upstream.
-    let pattern = format!(r"^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
-    let pattern = Regex::new(&pattern).map_err(|_| format!("name: {:?} is not a name of an image", image.name))?;
+    let pattern = Pattern::of(&image.name)?;
     for resource in set.resources.iter_mut().filter(|resource| resource.kind() != "CustomResourceDefinition") {
         containers(&mut resource.object, &mut |value| update(value, image, &pattern));
         for spec in specs {
@@ -54,8 +52,43 @@ fn containers(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
     }
 }
 
-fn update(value: &mut Value, image: &Image, pattern: &Regex) {
-    let Some(found) = value.as_str().filter(|text| pattern.is_match(text)) else { return };
+/// Which images have a name. The name is a regular expression, as upstream: most are names and nothing else, and to compile a
+/// pattern takes longer than all the rest of a rendering.
+#[derive(Debug)]
+enum Pattern {
+    /// In which a dot stands for any character.
+    Name(String),
+    Other(Regex),
+}
+
+impl Pattern {
+    fn of(name: &str) -> Result<Self, String> {
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.:@".contains(&byte)) {
+            return Ok(Self::Name(name.to_owned()));
+        }
+        let pattern = format!(r"^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
+        Regex::new(&pattern).map(Self::Other).map_err(|_| format!("name: {name:?} is not a name of an image"))
+    }
+
+    fn takes(&self, image: &str) -> bool {
+        let name = match self {
+            Self::Name(name) => name,
+            Self::Other(pattern) => return pattern.is_match(image),
+        };
+        let mut rest = image.chars();
+        if !name.chars().all(|wanted| rest.next().is_some_and(|found| found == wanted || (wanted == '.' && found != '\n'))) {
+            return false;
+        }
+        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.{}-".contains(&byte));
+        let rest = rest.as_str();
+        let (tag, digest) = rest.split_once('@').map_or((rest, None), |(tag, digest)| (tag, Some(digest)));
+        (tag.is_empty() || tag.strip_prefix(':').is_some_and(is_word))
+            && digest.is_none_or(|digest| digest.strip_prefix("sha256:").is_some_and(is_word))
+    }
+}
+
+fn update(value: &mut Value, image: &Image, pattern: &Pattern) {
+    let Some(found) = value.as_str().filter(|text| pattern.takes(text)) else { return };
     let (name, mut tag, mut digest) = split(found);
     let name = if image.new_name.is_empty() { name } else { &image.new_name };
     let suffixed = format!("{tag}{}", image.tag_suffix);
@@ -91,6 +124,42 @@ fn split(image: &str) -> (&str, &str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::Pattern;
+
+    #[test]
+    fn a_plain_name_takes_what_the_pattern_made_of_it_takes() {
+        let names = ["nginx", "a.example/b", "host:5000/a/b", "", "a@b", "ngin.", "é"];
+        let suffixes = [
+            "",
+            ":1",
+            ":",
+            ":1.2_x-{y}",
+            ":1/2",
+            "@sha256:00",
+            ":1@sha256:",
+            "@sha256:0/",
+            "@md5:00",
+            ":1@",
+            "x",
+            "\n",
+            "@sha256:0@sha256:0",
+        ];
+        for name in names {
+            let plain = Pattern::of(name).expect("a name");
+            let compiled = Pattern::of(&format!("(?:{name})")).expect("a pattern");
+            assert_eq!(matches!(plain, Pattern::Name(_)), name != "é");
+            assert!(matches!(compiled, Pattern::Other(_)));
+            for image in names.iter().chain(&["aXexample/b", "nginé", "ngin\n", "nginxx", "host"]) {
+                for suffix in suffixes {
+                    let image = format!("{image}{suffix}");
+                    assert_eq!(plain.takes(&image), compiled.takes(&image), "{name:?} and {image:?}");
+                }
+            }
+        }
+        assert!(Pattern::of("a.example/b").expect("a name").takes("aXexample/b:1"), "a dot is any character, as upstream");
+        assert!(Pattern::of("(").is_err());
+    }
+
     #[test]
     fn an_image_is_a_name_a_tag_and_a_digest() {
         assert_eq!(super::split("nginx"), ("nginx", "", ""));
