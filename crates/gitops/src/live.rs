@@ -44,6 +44,8 @@ pub struct Live {
     pub created_at: Option<Timestamp>,
     /// Argo's and Helm's annotations only.
     pub annotations: Value,
+    /// See [`Live::tracked_by`].
+    tracked_by: Option<(String, bool)>,
     pub health: Option<Health>,
     pub images: Vec<String>,
 }
@@ -56,8 +58,10 @@ impl Live {
         let annotations = metadata["annotations"].as_object().into_iter().flatten();
         let kept = annotations.filter(|(key, _)| KEPT_PREFIXES.iter().any(|p| key.starts_with(p)));
         let finalizers = metadata["finalizers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let key = Key::of(object);
         Self {
-            key: Key::of(object),
+            tracked_by: tracked_by(metadata["annotations"][TRACKING_ID].as_str().unwrap_or_default(), &key),
+            key,
             version: object["apiVersion"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned(),
             uid: text("uid"),
             resource_version: text("resourceVersion"),
@@ -102,10 +106,13 @@ impl Live {
     /// Returns the Application the object says it belongs to, and whether it says so of itself: a copy of a managed
     /// object carries the original's tracking id, and must never be pruned for it.
     pub fn tracked_by(&self) -> Option<(&str, bool)> {
-        let id = self.annotations[TRACKING_ID].as_str()?;
-        let (app, rest) = id.split_once(':')?;
-        Some((app, rest == tracking_rest(&self.key)))
+        self.tracked_by.as_ref().map(|(app, is_itself)| (app.as_str(), *is_itself))
     }
+}
+
+fn tracked_by(id: &str, key: &Key) -> Option<(String, bool)> {
+    let (app, rest) = id.split_once(':')?;
+    Some((app.to_owned(), rest == tracking_rest(key)))
 }
 
 fn hash(content: impl FnOnce(&mut DefaultHasher)) -> u64 {
