@@ -18,7 +18,7 @@ const FOUND_FOR: Duration = Duration::from_secs(600);
 const KINDS_MAX: usize = 500;
 
 /// A kind as the cluster serves it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Kind {
     pub resource: ApiResource,
     pub is_namespaced: bool,
@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-type Known = HashMap<GroupVersionKind, (Instant, Option<Kind>)>;
+type Known = HashMap<GroupVersionKind, (Instant, Option<Arc<Kind>>)>;
 
 /// Asks discovery once per kind; cheap to clone.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Served {
     }
 
     /// Returns how the cluster serves a kind; none if it does not.
-    pub async fn kind(&self, group: &str, version: &str, kind: &str) -> Result<Option<Kind>, kube::Error> {
+    pub async fn kind(&self, group: &str, version: &str, kind: &str) -> Result<Option<Arc<Kind>>, kube::Error> {
         let gvk = GroupVersionKind::gvk(group, version, kind);
         if let Some((at, found)) = self.known.read().get(&gvk)
             && at.elapsed() < if found.is_some() { FOUND_FOR } else { MISSING_FOR }
@@ -58,7 +58,7 @@ impl Served {
             return Ok(found.clone());
         }
         let found = match kube::discovery::pinned_kind(&self.client, &gvk).await {
-            Ok((resource, capabilities)) => Some(Kind { resource, is_namespaced: capabilities.scope == Scope::Namespaced }),
+            Ok((resource, capabilities)) => Some(Arc::new(Kind { resource, is_namespaced: capabilities.scope == Scope::Namespaced })),
             Err(kube::Error::Discovery(_)) => None,
             Err(kube::Error::Api(status)) if status.code == 404 => None,
             Err(error) => return Err(error),

@@ -1,5 +1,6 @@
 //! Does what was planned: server-side apply, replace, delete. Makes no choices.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -129,7 +130,7 @@ impl<'a> Actor<'a> {
     }
 
     /// Returns how a kind is served, waiting a little for one whose definition was just applied.
-    async fn kind(&self, action: &Action, version: &str) -> Result<Kind, String> {
+    async fn kind(&self, action: &Action, version: &str) -> Result<Arc<Kind>, String> {
         let key = action.key();
         let (mut waited, mut step) = (Duration::ZERO, KIND_STEP);
         loop {

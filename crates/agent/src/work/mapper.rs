@@ -19,7 +19,7 @@ impl Mapper {
     /// Returns how the cluster serves a kind; `None` if it does not.
     pub async fn mapping(&self, gvk: &GroupVersionKind) -> Result<Option<Mapping>, kube::Error> {
         let kind = self.0.kind(&gvk.group, &gvk.version, &gvk.kind).await?;
-        Ok(kind.map(|kind| Mapping { resource: kind.resource.plural, is_namespaced: kind.is_namespaced }))
+        Ok(kind.map(|kind| Mapping { resource: kind.resource.plural.clone(), is_namespaced: kind.is_namespaced }))
     }
 }
 
