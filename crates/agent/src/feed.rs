@@ -38,6 +38,12 @@ const LIST_BYTES_MAX: usize = 256 << 20;
 /// Of an answer that says why not.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
+/// What a reader wants of an object.
+pub trait Wanted: DeserializeOwned + Send + 'static {
+    /// Returns the `metadata.resourceVersion`; empty where there is none.
+    fn revision(&self) -> &str;
+}
+
 /// What is told of a kind.
 #[derive(Debug)]
 pub enum Event<T> {
@@ -77,7 +83,7 @@ impl Feed {
     }
 
     /// Begins to follow; the stream does not end.
-    pub fn start<T: DeserializeOwned + Send + 'static>(self) -> BoxStream<'static, Event<T>> {
+    pub fn start<T: Wanted>(self) -> BoxStream<'static, Event<T>> {
         let path = Api::<kube::api::DynamicObject>::all_with(self.client.clone(), &self.resource).resource_url().to_owned();
         let state = State::Unlisted;
         let following =
@@ -175,6 +181,23 @@ struct ListMeta {
     more: Option<String>,
 }
 
+/// The line of a change, read at once into what is wanted of the object.
+#[derive(Deserialize)]
+struct Told<T> {
+    #[serde(rename = "type")]
+    what: What,
+    object: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum What {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// Any line.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(rename = "type", borrow)]
@@ -193,7 +216,7 @@ fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<R
 }
 
 impl Following {
-    async fn next<T: DeserializeOwned>(&mut self) -> Event<T> {
+    async fn next<T: Wanted>(&mut self) -> Event<T> {
         loop {
             if let Some(object) = self.listed.next() {
                 match self.read(&object) {
@@ -248,7 +271,7 @@ impl Following {
     }
 
     /// Returns the next event; [`Event::Interrupted`] if the watch ended.
-    async fn watch<T: DeserializeOwned>(&mut self, mut watch: Watch) -> Option<Event<T>> {
+    async fn watch<T: Wanted>(&mut self, mut watch: Watch) -> Option<Event<T>> {
         loop {
             if let Some(end) = watch.rest.iter().position(|byte| *byte == b'\n') {
                 let line = watch.rest.split_to(end);
@@ -295,7 +318,17 @@ impl Following {
         }
     }
 
-    fn event<T: DeserializeOwned>(&self, line: &[u8], revision: &mut String) -> Said<T> {
+    fn event<T: Wanted>(&self, line: &[u8], revision: &mut String) -> Said<T> {
+        let Ok(Told { what, object }) = serde_json::from_slice::<Told<T>>(line) else { return self.no_change(line, revision) };
+        object.revision().clone_into(revision);
+        Said::Event(match what {
+            What::Added | What::Modified => Event::Apply(object),
+            What::Deleted => Event::Delete(object),
+        })
+    }
+
+    /// Reads what is no change: a bookmark, an error, or an object that is not readable.
+    fn no_change<T: Wanted>(&self, line: &[u8], revision: &mut String) -> Said<T> {
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return Said::Nothing };
         if line.kind == "ERROR" {
             let status: kube::core::Status = serde_json::from_str(line.object.get()).unwrap_or_default();
@@ -305,13 +338,10 @@ impl Following {
         if let Ok(revised) = serde_json::from_str::<Revised>(line.object.get()) {
             *revision = revised.metadata.resource_version;
         }
-        let object = || self.read(line.object);
-        let event = match line.kind.as_ref() {
-            "ADDED" | "MODIFIED" => object().map(Event::Apply),
-            "DELETED" => object().map(Event::Delete),
-            _ => None,
-        };
-        event.map_or(Said::Nothing, Said::Event)
+        if line.kind != "BOOKMARK" {
+            let _: Option<T> = self.read(line.object);
+        }
+        Said::Nothing
     }
 
     fn read<T: DeserializeOwned>(&self, object: &RawValue) -> Option<T> {
@@ -359,6 +389,12 @@ async fn refused(response: http::Response<kube::client::Body>) -> kube::Error {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Lean(pub Value);
+
+impl Wanted for Lean {
+    fn revision(&self) -> &str {
+        self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+    }
+}
 
 impl<'de> Deserialize<'de> for Lean {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -502,9 +538,12 @@ mod tests {
     async fn a_malformed_object_does_not_stop_the_others_and_managed_fields_are_left_out() {
         let mut first = list(&["a"], "5", "");
         first["items"].as_array_mut().expect("a list").insert(0, json!("no object"));
-        let (_, mut events) = scripted(&[(200, first)]);
+        let malformed = json!({"type": "MODIFIED", "object": "no object"});
+        let well = json!({"type": "ADDED", "object": object("b", "6")});
+        let (_, mut events) = scripted(&[(200, first), (200, json!([malformed, "no event", well]))]);
         assert_eq!(told(&mut events, 1).await, ["init"]);
         let Some(Event::InitApply(Lean(object))) = events.next().await else { panic!("it is listed") };
         assert_eq!(object, json!({"kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": "1"}}));
+        assert_eq!(told(&mut events, 4).await, ["done", "resumed", "set b", "interrupted"]);
     }
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::mapper;
-use crate::feed::{Event, Feed};
+use crate::feed::{Event, Feed, Wanted};
 use controller::Runtime;
 
 /// Kinds watched at once; objects of further kinds are looked at every few minutes.
@@ -67,12 +67,20 @@ struct Changed {
     metadata: Metadata,
 }
 
+impl Wanted for Changed {
+    fn revision(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default)]
     namespace: String,
     name: String,
+    #[serde(default)]
+    resource_version: String,
     #[serde(default)]
     deletion_timestamp: Option<serde::de::IgnoredAny>,
     #[serde(default)]
