@@ -39,7 +39,7 @@ const PAGE: u32 = 50;
 /// Workloads that are told of all kinds together; those seen after them are not.
 const WORKLOADS_MAX: usize = 5000;
 /// Steps of a rollout are gathered for so long.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Starts looking for as long as the context's runtime lives.
 pub(crate) fn start(context: &Context) {

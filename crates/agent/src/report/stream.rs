@@ -15,6 +15,9 @@ use crate::{Context, backoff::BackOff};
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Read from the spool at a time; what is on the wire beyond that waits in the spool.
 const BATCH_BYTES: usize = 64 * 1024;
+/// What comes so soon after something was sent goes together: to sync, to send and to acknowledge one report costs as much as
+/// ten. What comes after a pause is sent at once.
+const SEND_EVERY: Duration = Duration::from_millis(100);
 /// Chunks between us and the connection.
 const CHUNKS_MAX: usize = 4;
 /// A hub that refuses us is asked again this often.
@@ -139,6 +142,7 @@ async fn meet(context: &Context, welcome: &Welcome, sender: &mpsc::Sender<Bytes>
 
 /// Sends what the spool has after `sent`, and what comes.
 async fn upload_from(reporter: &Reporter, sender: mpsc::Sender<Bytes>, mut sent: u64) -> Result<std::convert::Infallible, StreamError> {
+    let mut sent_at = None;
     loop {
         let changed = reporter.0.changed.notified();
         let (lines, to_sync) = {
@@ -153,8 +157,12 @@ async fn upload_from(reporter: &Reporter, sender: mpsc::Sender<Bytes>, mut sent:
         }
         if lines.is_empty() {
             changed.await;
+            if let Some(at) = sent_at {
+                tokio::time::sleep_until(at + SEND_EVERY).await;
+            }
             continue;
         }
+        sent_at = Some(tokio::time::Instant::now());
         let mut chunk = Vec::with_capacity(lines.iter().map(|(_, line)| line.len()).sum());
         for (last, line) in &lines {
             sent = *last;
