@@ -138,7 +138,7 @@ impl Driver {
         if is_overtaken(&answer) {
             return Ok(());
         }
-        let affected = self.world.put(kind, &answer?);
+        let affected = self.world.answer(kind, &answer?);
         self.dirty.extend(affected);
         Ok(())
     }

@@ -42,7 +42,8 @@ const LINE_MOST: usize = 8 << 20;
 pub enum News {
     /// All objects of the kind.
     Listed(Kind, Vec<Box<RawValue>>),
-    Changed(Kind, Box<RawValue>),
+    /// With its revision.
+    Changed(Kind, String, Box<RawValue>),
     Deleted(Kind, Box<RawValue>),
 }
 
@@ -228,7 +229,7 @@ fn parse(kind: Kind, line: &[u8], revision: &mut String) -> Parsed {
         *revision = revised.metadata.resource_version;
     }
     match line.kind {
-        "ADDED" | "MODIFIED" => Parsed::News(News::Changed(kind, line.object.to_owned())),
+        "ADDED" | "MODIFIED" => Parsed::News(News::Changed(kind, revision.clone(), line.object.to_owned())),
         "DELETED" => Parsed::News(News::Deleted(kind, line.object.to_owned())),
         _ => Parsed::Nothing,
     }

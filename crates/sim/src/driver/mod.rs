@@ -19,6 +19,7 @@ use controller::{Key, Runtime};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kind::Kind;
+use crate::workloads::Action;
 use crate::workloads::node::Machine;
 use feed::{Feed, News};
 use world::World;
@@ -152,6 +153,10 @@ impl Driver {
             self.look_again(task.clone(), at);
         }
         for action in plan.actions {
+            // What was done a moment ago is not in this status yet, and it is looked at again at once.
+            if matches!(action, Action::Status { .. }) && self.dirty.contains(&task) {
+                continue;
+            }
             if let Err(error) = self.act(action, now).await {
                 self.retry(task, &error, now);
                 return;

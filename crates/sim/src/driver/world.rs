@@ -100,6 +100,10 @@ pub struct World {
     /// What we last published behind each Service.
     pub slices: BTreeMap<Key, Arc<crate::model::EndpointSlice>>,
     listed: BTreeSet<Kind>,
+    /// Revisions that answers to our writes have shown and the watch has not: they need not be read twice.
+    answered: BTreeSet<(Kind, u64)>,
+    /// What was put in last.
+    newest: Option<(Kind, u64)>,
     /// Objects removed by us whose removal the watch has not shown yet: by uid, so that a late event does not revive them.
     removed: BTreeSet<String>,
 }
@@ -115,6 +119,7 @@ impl World {
         match news {
             News::Listed(kind, objects) => {
                 self.listed.insert(kind);
+                self.answered.retain(|(of, _)| *of != kind);
                 match kind {
                     Kind::Node => self.relist(|w| &mut w.nodes, &objects),
                     Kind::ConfigMap => self.relist(|w| &mut w.config_maps, &objects),
@@ -133,7 +138,8 @@ impl World {
                     Kind::PersistentVolume | Kind::EndpointSlice | Kind::Lease | Kind::Event => Vec::new(),
                 }
             }
-            News::Changed(kind, object) => self.put(kind, object.get()),
+            News::Changed(kind, revision, _) if self.answered.remove(&(kind, revision.parse().unwrap_or(0))) => Vec::new(),
+            News::Changed(kind, _, object) => self.put(kind, object.get()),
             News::Deleted(kind, object) => match kind {
                 Kind::Node => self.remove(|w| &mut w.nodes, &object),
                 Kind::ConfigMap => self.remove(|w| &mut w.config_maps, &object),
@@ -154,8 +160,16 @@ impl World {
         }
     }
 
-    /// Takes in one object as a watch or an answer has it.
-    pub fn put(&mut self, kind: Kind, text: &str) -> Vec<Task> {
+    /// Takes in one object as the answer to a write has it.
+    pub fn answer(&mut self, kind: Kind, text: &str) -> Vec<Task> {
+        self.newest = None;
+        let affected = self.put(kind, text);
+        self.answered.extend(self.newest.take());
+        affected
+    }
+
+    /// Takes in one object.
+    fn put(&mut self, kind: Kind, text: &str) -> Vec<Task> {
         match kind {
             Kind::Node => self.insert(|w| &mut w.nodes, text),
             Kind::ConfigMap => self.insert(|w| &mut w.config_maps, text),
@@ -227,6 +241,7 @@ impl World {
             return Vec::new();
         }
         let affected = self.concerns(T::KIND, meta, &key);
+        self.newest = Some((T::KIND, number(meta)));
         let object = Arc::new(object);
         table(self).0.insert(key, object);
         if T::KIND == Kind::ConfigMap {
@@ -369,4 +384,31 @@ fn free_ip(net: [u8; 2], taken: &BTreeSet<&str>) -> Ipv4Addr {
         .map(|host| Ipv4Addr::new(net[0], net[1], (host >> 8) as u8, host as u8))
         .find(|ip| !taken.contains(ip.to_string().as_str()))
         .unwrap_or(Ipv4Addr::new(net[0], net[1], 255, 254))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, value::to_raw_value};
+
+    use super::*;
+
+    #[test]
+    fn what_an_answer_has_shown_is_not_looked_at_again_when_the_watch_shows_it() {
+        let pod = |revision: &str| {
+            let object = json!({"metadata": {"name": "a", "namespace": "b", "uid": "u", "resourceVersion": revision}});
+            to_raw_value(&object).expect("JSON")
+        };
+        let shown = |revision: &str| News::Changed(Kind::Pod, revision.to_owned(), pod(revision));
+        let mut world = World::default();
+        assert_eq!(world.answer(Kind::Pod, pod("5").get()).len(), 1);
+        assert!(world.learn(shown("5")).is_empty());
+        assert!(world.answered.is_empty(), "it is shown once");
+        assert_eq!(world.learn(shown("6")).len(), 1, "somebody else's write");
+        // A write that changed nothing is answered with what there was, and the watch shows nothing.
+        assert!(world.answer(Kind::Pod, pod("6").get()).is_empty());
+        assert!(world.answered.is_empty());
+        world.answer(Kind::Pod, pod("7").get());
+        world.learn(News::Listed(Kind::Pod, vec![pod("7")]));
+        assert!(world.answered.is_empty(), "a watch that begins anew shows only what comes after");
+    }
 }
