@@ -22,6 +22,9 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long whoever only looks whether a part runs may be in the way of its start.
 const LOOKER_TIMEOUT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Where the allocator reads its options. What thousands of simulated clusters keep lies scattered over gigabytes: with huge pages
+/// they take a tenth less processor time, and a twentieth more memory.
+const ALLOCATOR_OPTIONS: &str = "_RJEM_MALLOC_CONF";
 /// A log that is longer at a start is put aside; one such is kept.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
@@ -80,7 +83,11 @@ pub fn start(_turn: &Turn, layout: &Layout, part: Part, log: &str) -> anyhow::Re
         let _ = std::fs::rename(&path, path.with_extension("log.old"));
     }
     let output = File::options().create(true).append(true).open(&path).with_context(|| format!("failed to open {}", path.display()))?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    if part == Part::Sim && std::env::var_os(ALLOCATOR_OPTIONS).is_none() {
+        command.env(ALLOCATOR_OPTIONS, "thp:always");
+    }
+    let mut child = command
         .args(["--log", log, "part", part.name(), "--dir"])
         .arg(&layout.dir)
         .stdin(Stdio::from(lock))
