@@ -26,8 +26,10 @@ const RELEASE: &str = "release/kustomization.yaml";
 const PORT: u16 = 17443;
 const PARTS: [&str; 4] = ["hub", "sim", "git", "console"];
 const PATIENCE: Duration = Duration::from_secs(900);
-/// How often the hub is asked how far the commit is: the error of a latency.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often the hub is asked how far the commit is, for each store: the error of a latency. To count takes the longer the more
+/// stores there are, and what is measured shall not wait for its measurement.
+const LOOK_FOR_EACH: Duration = Duration::from_micros(200);
+const LOOK_MIN: Duration = Duration::from_millis(50);
 /// A fleet rests when it takes less than this share of a processor for so long.
 const REST: f64 = 0.25;
 const LOOK: Duration = Duration::from_secs(2);
@@ -53,7 +55,7 @@ async fn measure(fleet: &Fleet, directory: &Path, plan: &Plan) -> anyhow::Result
     let begun = Instant::now();
     let (port, stores) = (PORT.to_string(), plan.stores.to_string());
     fleet.muster(&["up", "--example", "retail", "--stores", &stores, "--port", &port, "--detach"]).await?;
-    let hub = Hub::connect(&fleet.dir)?;
+    let hub = Hub::connect(&fleet.dir, plan.stores)?;
     let generator = sim::Example::named("retail")?.generator().context("the retailer is drawn by a generator")?;
     let clusters = plan.stores as u64 + u64::from(generator.clusters_beside());
     let total = hub.until_well(plan.stores as u64, clusters).await?;
@@ -170,11 +172,15 @@ impl Fleet {
 }
 
 /// The hub's read model.
-struct Hub(tunnel::Connection);
+struct Hub {
+    connection: tunnel::Connection,
+    look_every: Duration,
+}
 
 impl Hub {
-    fn connect(dir: &Path) -> anyhow::Result<Self> {
-        Ok(Self(TlsConnector.connect(&Kubeconfig::read_from(dir.join("kubeconfig"))?)?))
+    fn connect(dir: &Path, stores: usize) -> anyhow::Result<Self> {
+        let connection = TlsConnector.connect(&Kubeconfig::read_from(dir.join("kubeconfig"))?)?;
+        Ok(Self { connection, look_every: LOOK_MIN.max(LOOK_FOR_EACH * u32::try_from(stores)?) })
     }
 
     /// Returns how many Applications there are of those that the filters admit.
@@ -183,7 +189,7 @@ impl Hub {
     }
 
     async fn total<T: DeserializeOwned>(&self, path: &str, filters: &str) -> anyhow::Result<u64> {
-        let answer = crate::read::ask(&self.0, &format!("{path}?limit=1&{filters}")).await?;
+        let answer = crate::read::ask(&self.connection, &format!("{path}?limit=1&{filters}")).await?;
         Ok(serde_json::from_slice::<Page<T>>(&answer)?.total)
     }
 
@@ -192,7 +198,7 @@ impl Hub {
         let (mut seen, begun) = (0, Instant::now());
         while seen < wanted {
             ensure!(begun.elapsed() < PATIENCE, "{seen} of {wanted} Applications are there ({filters})");
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(self.look_every).await;
             let now = self.count(filters).await?;
             (seen..now).for_each(|_| latencies.add(since.elapsed()));
             seen = seen.max(now);
@@ -213,7 +219,7 @@ impl Hub {
             }
             let waited = begun.elapsed();
             ensure!(waited < PATIENCE, "{ready} of {clusters} clusters are Ready, {well} of {all} Applications Synced and Healthy");
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(self.look_every).await;
         }
     }
 }
