@@ -21,9 +21,9 @@ impl Retention {
         Retention { events_max: 100_000, bytes_max: 32 << 20, age_max: Some(Duration::from_secs(600)) }
     }
 
-    /// For one of thousands of stores in a process.
+    /// For one of thousands of stores in a process: its watchers are in the process too, and those that fall behind list again.
     pub fn small() -> Retention {
-        Retention { events_max: 1_000, bytes_max: 1 << 20, age_max: None }
+        Retention { events_max: 500, bytes_max: 256 << 10, age_max: None }
     }
 
     /// Keeps everything until told to compact.
