@@ -17,6 +17,8 @@ use crate::layout::{Layout, Part};
 
 /// How long a process may take to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Each simulated store writes down what it has before it ends.
+const STOP_FOR_EACH_STORE: Duration = Duration::from_millis(10);
 /// How long another command may take to start or end the fleet.
 const TURN_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long whoever only looks whether a part runs may be in the way of its start.
@@ -119,8 +121,9 @@ pub fn stop(_turn: &Turn, layout: &Layout, part: Part) -> anyhow::Result<bool> {
     if was_running {
         let pid = pid(layout, part)?;
         signal(pid, rustix::process::Signal::TERM)?;
-        if !is_over_within(layout, part, STOP_TIMEOUT) {
-            eprintln!("the {} process did not end within {} s and is killed", part.name(), STOP_TIMEOUT.as_secs());
+        let patience = stop_timeout(layout, part);
+        if !is_over_within(layout, part, patience) {
+            eprintln!("the {} process did not end within {} s and is killed", part.name(), patience.as_secs());
             signal(pid, rustix::process::Signal::KILL)?;
             if !is_over_within(layout, part, STOP_TIMEOUT) {
                 bail!("the {} process {} cannot be killed", part.name(), pid.as_raw_nonzero());
@@ -129,6 +132,11 @@ pub fn stop(_turn: &Turn, layout: &Layout, part: Part) -> anyhow::Result<bool> {
     }
     let _ = std::fs::remove_file(layout.pid(part));
     Ok(was_running)
+}
+
+fn stop_timeout(layout: &Layout, part: Part) -> Duration {
+    let stores = if part == Part::Sim { layout.fleet().ok().flatten().map_or(0, |fleet| fleet.stores) } else { 0 };
+    STOP_TIMEOUT + STOP_FOR_EACH_STORE * stores
 }
 
 fn is_over_within(layout: &Layout, part: Part, patience: Duration) -> bool {
@@ -218,6 +226,14 @@ mod tests {
         let turn = turn(&layout).expect("a turn");
         assert!(!stop(&turn, &layout, Part::Hub).expect("stopped"));
         assert!(!layout.pid(Part::Hub).exists());
+    }
+
+    #[test]
+    fn thousands_of_stores_have_the_time_to_write_down_what_they_have() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(&dir.path().join("fleet"));
+        layout.create(&Fleet { port: 7443, stores: 3000, example: "retail".into() }).expect("made");
+        assert_eq!([Part::Hub, Part::Sim].map(|part| stop_timeout(&layout, part).as_secs()), [10, 40]);
     }
 
     #[test]
