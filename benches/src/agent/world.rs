@@ -43,7 +43,8 @@ impl World {
         options.git = hub_has_git.then(|| hub::gitserver::Options::new(directory.join("mirrors")));
         let hub = hub::start(options).await?;
         let bootstrap = hub.bootstrap_kubeconfig(SignedDuration::from_hours(1)).await.map_err(|error| anyhow::anyhow!(error.full()))?;
-        let options = Options { seed: 1, dir: None, hub: None, events: EventLevel::All, disk_turns: Arc::new(Semaphore::new(1)) };
+        let disk_turns = Arc::new(Semaphore::new(1));
+        let options = Options { seed: 1, dir: None, hub: None, events: EventLevel::All, disk_turns, drawings: Default::default() };
         let store = Store::start(runtime, StoreSpec::named(CLUSTER), options).await?;
         let local = store.serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?).await?;
         let local = Kubeconfig::from_yaml(&local)?;

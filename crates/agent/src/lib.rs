@@ -59,6 +59,8 @@ pub struct AgentOptions {
     /// The way to Git itself, where it is not the machine's own network.
     pub git_link: Option<GitLink>,
     pub state_dir: StateDir,
+    /// What other agents of this process render too.
+    pub drawings: gitops::Drawings,
     /// All tasks live in it; stopping it stops the agent.
     pub runtime: Runtime,
 }
@@ -109,12 +111,12 @@ fn start(context: &Context, options: AgentOptions) {
     runtime.spawn("registration", registration::run(context.clone(), options.bootstrap, options.labels, options.connector));
     runtime.spawn("session", session::run(context.clone()));
     inventory::start(context);
-    start_gitops(context, options.git_link);
+    start_gitops(context, options.git_link, options.drawings);
 }
 
 /// Starts the GitOps engine: commits come from the hub, from Git itself where the hub is away, and from the packs
 /// kept here where both are.
-fn start_gitops(context: &Context, git_link: Option<GitLink>) {
+fn start_gitops(context: &Context, git_link: Option<GitLink>, drawings: gitops::Drawings) {
     let mirrors =
         context.state_dir.file("git").unwrap_or_else(|| std::env::temp_dir().join(format!("muster-agent-{}", context.cluster_uid)));
     let mut options = git::Options::new(mirrors);
@@ -127,6 +129,7 @@ fn start_gitops(context: &Context, git_link: Option<GitLink>) {
     let mut options = gitops::Options::new(context.local.clone(), context.runtime.clone(), source);
     options.notices = Some(context.notices.subscribe());
     options.dir = context.state_dir.file("packs");
+    options.drawings = drawings;
     let reporter = context.reporter.clone();
     options.reports = Arc::new(move |key, application| match application {
         Some(application) => reporter.report(api::report::Kind::Application, key, application),

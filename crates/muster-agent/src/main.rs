@@ -77,6 +77,7 @@ fn options(arguments: &Arguments, runtime: Runtime) -> anyhow::Result<AgentOptio
         connector: Arc::new(TlsConnector),
         git_link: None,
         state_dir,
+        drawings: agent::gitops::Drawings::default(),
         runtime,
     })
 }

@@ -52,6 +52,8 @@ pub struct Options {
     pub events: EventLevel,
     /// Snapshots written at once by all stores of a process.
     pub disk_turns: Arc<Semaphore>,
+    /// What the agents of a process have rendered.
+    pub drawings: agent::gitops::Drawings,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -337,6 +339,7 @@ impl Store {
             connector: self.link.over(hub.connector.clone()),
             git_link: Some(self.link.to_git()),
             state_dir,
+            drawings: self.options.drawings.clone(),
             runtime: life.runtime.clone(),
         });
         life.runtime.spawn("agent", agent);

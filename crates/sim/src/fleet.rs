@@ -45,6 +45,7 @@ pub struct Fleet {
     spec: FleetSpec,
     options: FleetOptions,
     disk_turns: Arc<Semaphore>,
+    drawings: agent::gitops::Drawings,
     stores: RwLock<BTreeMap<String, Arc<Store>>>,
     pub(crate) reboots: Reboots,
     /// Held while a cluster is switched on.
@@ -57,7 +58,8 @@ impl Fleet {
         let runtime = runtime.child();
         let disk_turns = Arc::new(Semaphore::new(DISK_TURNS));
         let (stores, reboots, plugging) = (RwLock::default(), Reboots::default(), tokio::sync::Mutex::default());
-        let fleet = Self { runtime, options, disk_turns, stores, reboots, plugging, spec };
+        let drawings = agent::gitops::Drawings::shared();
+        let fleet = Self { runtime, options, disk_turns, drawings, stores, reboots, plugging, spec };
         // One that was plugged in stays so.
         let is_kept = |spare: &&StoreSpec| fleet.options.dir.as_ref().is_some_and(|dir| dir.join(&spare.name).exists());
         let kept = fleet.spec.spare.iter().filter(is_kept).cloned().map(|store| (None, store));
@@ -102,6 +104,7 @@ impl Fleet {
             hub: self.options.hub.clone(),
             events: if self.spec.stores.len() <= TALKATIVE_MOST { EventLevel::All } else { EventLevel::Notable },
             disk_turns: self.disk_turns.clone(),
+            drawings: self.drawings.clone(),
         };
         let store = Store::start(&self.runtime, spec, options).await?;
         if let Some(first) = self.options.first_port {

@@ -10,6 +10,7 @@
 mod act;
 mod application;
 mod desired;
+mod drawings;
 mod follower;
 mod observe;
 mod ownership;
@@ -39,6 +40,7 @@ use tokio::sync::broadcast;
 use crate::served::Served;
 use application::AnyApplication;
 use desired::{Renderings, Verdicts};
+pub use drawings::Drawings;
 use follower::Follower;
 use ownership::Ownership;
 use packs::Packs;
@@ -81,6 +83,8 @@ pub struct Options {
     pub poll: Duration,
     /// Where packs are kept; in memory without it.
     pub dir: Option<PathBuf>,
+    /// What other agents of this process render too.
+    pub drawings: Drawings,
 }
 
 impl Options {
@@ -98,6 +102,7 @@ impl Options {
             namespace: "argocd".to_owned(),
             poll: Duration::from_secs(120),
             dir: None,
+            drawings: Drawings::default(),
         }
     }
 }

@@ -134,12 +134,12 @@ impl GitOps {
             }
             Known::Nothing => {
                 let bytes = self.follower.fetch(&place.repo, commit, &place.path).await.map_err(|f: Failure| f.message)?;
-                let drawn = desired::draw(&bytes, app).inspect_err(|why| {
+                let drawn = self.options.drawings.draw(&bytes, &spec, app).inspect_err(|why| {
                     let mut rendered = self.rendered.lock();
                     rendered.entry(owner.to_owned()).or_default().note_unusable(spec.clone(), commit.to_string(), why.clone());
                 })?;
                 let scopes = drawn.scopes(&self.served).await?;
-                (Arc::new(drawn), scopes)
+                (drawn, scopes)
             }
         };
         Ok(self.rendered.lock().entry(owner.to_owned()).or_default().note(spec, drawn, scopes, app, instance))

@@ -87,6 +87,7 @@ pub fn start_agent_by(connector: Arc<dyn Connector>, bootstrap: Kubeconfig, stor
         connector,
         git_link: None,
         state_dir,
+        drawings: agent::gitops::Drawings::default(),
         runtime: runtime.clone(),
     };
     runtime.spawn("agent", agent::run(options));

@@ -15,7 +15,8 @@ pub fn runtime() -> Runtime {
 }
 
 pub fn options() -> Options {
-    Options { seed: 7, dir: None, hub: None, events: EventLevel::All, disk_turns: Arc::new(Semaphore::new(1)) }
+    let disk_turns = Arc::new(Semaphore::new(1));
+    Options { seed: 7, dir: None, hub: None, events: EventLevel::All, disk_turns, drawings: agent::gitops::Drawings::default() }
 }
 
 pub async fn store(nodes: u32) -> Store {
