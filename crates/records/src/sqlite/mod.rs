@@ -194,6 +194,11 @@ struct Writer {
     frames_since_prune: usize,
 }
 
+/// Returns how long the next commit waits for company, so long after the last.
+fn pause(since_last: Option<Duration>) -> Duration {
+    since_last.map_or(Duration::ZERO, |since| COMMIT_EVERY.saturating_sub(since))
+}
+
 /// What a request is answered when the transaction is committed.
 enum Outcome {
     Appended(Appended),
@@ -239,9 +244,8 @@ impl Writer {
     fn run(mut self) {
         let mut committed: Option<Instant> = None;
         while let Some(first) = self.queue.blocking_recv() {
-            let left = committed.map_or(Duration::ZERO, |at| COMMIT_EVERY.saturating_sub(at.elapsed()));
-            if !left.is_zero() && !self.queue.is_closed() {
-                std::thread::sleep(left);
+            if !self.queue.is_closed() {
+                std::thread::sleep(pause(committed.map(|at| at.elapsed())));
             }
             let batch = self.batch(first);
             self.commit(batch);
@@ -308,5 +312,17 @@ impl Writer {
         self.version = version;
         self.frames_since_prune = if is_prune_due { 0 } else { self.frames_since_prune + frames };
         Ok(outcomes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_soon_after_a_commit_waits_for_company_and_what_comes_later_does_not() {
+        let ms = Duration::from_millis;
+        let since = [None, Some(ms(0)), Some(ms(2)), Some(COMMIT_EVERY), Some(ms(1000))];
+        assert_eq!(since.map(pause), [ms(0), COMMIT_EVERY, COMMIT_EVERY - ms(2), ms(0), ms(0)]);
     }
 }

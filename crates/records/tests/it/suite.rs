@@ -38,7 +38,7 @@ suite! {
     a_forgotten_cluster_may_return
     bad_input_is_refused_with_its_name
     streams_of_many_clusters_do_not_mix
-    what_comes_together_shares_commits
+    commits_keep_their_distance
 }
 
 async fn what_is_sent_twice_is_taken_once(records: &dyn Records) {
@@ -318,15 +318,13 @@ async fn streams_of_many_clusters_do_not_mix(records: &dyn Records) {
     assert_eq!(listed(records, "app").await, expect);
 }
 
-async fn what_comes_together_shares_commits(records: &dyn Records) {
-    let append = |n: usize| {
-        let cluster = format!("c{n}");
-        records.append(intake(&cluster, "i1", [report(1, "app", "a", "1")]))
-    };
-    let before = *records.version().borrow();
-    for outcome in futures::future::join_all((0..40).map(append)).await {
-        assert_eq!(outcome, Ok(appended(1, 1)));
+async fn commits_keep_their_distance(records: &dyn Records) {
+    let (before, begun) = (*records.version().borrow(), std::time::Instant::now());
+    for sequence in 1..=20 {
+        let outcome = records.append(intake("c", "i1", [report(sequence, "app", "a", "1")])).await;
+        assert_eq!(outcome, Ok(appended(sequence, 1)));
     }
-    let commits = *records.version().borrow() - before;
-    assert!(commits <= 10, "{commits} commits of 40 intakes");
+    let (commits, took) = (*records.version().borrow() - before, begun.elapsed());
+    // One begins 5 ms after the one before, at the earliest, however slow the machine is: what comes meanwhile shares it.
+    assert!(u128::from(commits) <= 1 + took.as_millis().div_ceil(5), "{commits} commits in {took:?}");
 }
