@@ -101,9 +101,9 @@ pub struct World {
     pub slices: BTreeMap<Key, Arc<crate::model::EndpointSlice>>,
     listed: BTreeSet<Kind>,
     /// Revisions that answers to our writes have shown and the watch has not: they need not be read twice.
-    answered: BTreeSet<(Kind, u64)>,
+    answered: BTreeSet<(Kind, String)>,
     /// What was put in last.
-    newest: Option<(Kind, u64)>,
+    newest: Option<(Kind, String)>,
     /// Objects removed by us whose removal the watch has not shown yet: by uid, so that a late event does not revive them.
     removed: BTreeSet<String>,
 }
@@ -138,8 +138,13 @@ impl World {
                     Kind::PersistentVolume | Kind::EndpointSlice | Kind::Lease | Kind::Event => Vec::new(),
                 }
             }
-            News::Changed(kind, revision, _) if self.answered.remove(&(kind, revision.parse().unwrap_or(0))) => Vec::new(),
-            News::Changed(kind, _, object) => self.put(kind, object.get()),
+            News::Changed(kind, revision, object) => {
+                if self.answered.remove(&(kind, revision)) {
+                    Vec::new()
+                } else {
+                    self.put(kind, object.get())
+                }
+            }
             News::Deleted(kind, object) => match kind {
                 Kind::Node => self.remove(|w| &mut w.nodes, &object),
                 Kind::ConfigMap => self.remove(|w| &mut w.config_maps, &object),
@@ -241,7 +246,7 @@ impl World {
             return Vec::new();
         }
         let affected = self.concerns(T::KIND, meta, &key);
-        self.newest = Some((T::KIND, number(meta)));
+        self.newest = Some((T::KIND, meta.resource_version.clone()));
         let object = Arc::new(object);
         table(self).0.insert(key, object);
         if T::KIND == Kind::ConfigMap {
