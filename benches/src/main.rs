@@ -37,6 +37,9 @@ fn main() -> anyhow::Result<()> {
     let rounds = take(&mut arguments, "--rounds", 3)?;
     let stores = take(&mut arguments, "--stores", 50)?;
     let minutes = take(&mut arguments, "--minutes", 0)?;
+    if arguments.iter().any(|argument| argument.starts_with('-')) {
+        bail!("{USAGE}");
+    }
     let directory = arguments.get(1).map_or(".", String::as_str);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let what = arguments.first().map_or("", String::as_str);
