@@ -11,7 +11,7 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::server::Caller;
 use crate::user::UserInfo;
-use crate::{ApiServer, Body, BoxError};
+use crate::{ApiServer, Body, BoxError, http as answers};
 
 impl ApiServer {
     /// Returns a client that acts as `user` through authorization and admission like everyone else.
@@ -22,6 +22,11 @@ impl ApiServer {
     /// Answers one request of a caller.
     pub async fn handle(&self, request: Request<Body>, caller: Caller) -> Response<Body> {
         self.inner.clone().handle(request, caller).await
+    }
+
+    /// Returns a way to write as `user` that costs less than a client: no queue between tasks, and no answer read twice.
+    pub fn writer(&self, user: UserInfo) -> Writer {
+        Writer { server: self.clone(), caller: Caller::Known(user) }
     }
 
     fn service(&self, caller: Caller) -> tower::util::BoxCloneSyncService<Request<kube::client::Body>, Response<Body>, BoxError> {
@@ -41,6 +46,30 @@ impl ApiServer {
     /// as they would over TLS.
     pub fn connector(&self) -> Arc<dyn tunnel::Connector> {
         Arc::new(MemoryConnector(self.clone()))
+    }
+}
+
+/// Writes of one user in this process, through authorization and admission like everyone's.
+#[derive(Clone)]
+pub struct Writer {
+    server: ApiServer,
+    caller: Caller,
+}
+
+impl Writer {
+    /// Sends one request and returns the answer as text; what is refused is an error of the kind that clients have.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<String, kube::Error> {
+        let request = request.map(answers::full);
+        let response = self.server.handle(request, self.caller.clone()).await;
+        let code = response.status();
+        let bytes = response.into_body().collect().await.map_err(kube::Error::Service)?.to_bytes();
+        let text = String::from_utf8(bytes.into()).map_err(kube::Error::FromUtf8)?;
+        if code.is_success() {
+            return Ok(text);
+        }
+        let refusal =
+            serde_json::from_str(&text).unwrap_or_else(|_| kube::core::Status::failure(&text, "Unknown").with_code(code.as_u16()));
+        Err(kube::Error::Api(Box::new(refusal)))
     }
 }
 

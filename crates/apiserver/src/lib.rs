@@ -51,6 +51,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::auth::{Authenticator, Rbac};
+pub use crate::client::Writer;
 pub use crate::entropy::Entropy;
 pub use crate::handlers::Call;
 use crate::metrics::Metrics;

@@ -199,7 +199,7 @@ impl Store {
     async fn live(&self) -> Result<(), Error> {
         let life = self.life();
         let options = driver::Options { machines: self.spec.machines(), seed: self.options.seed, events: self.options.events };
-        driver::start(&life.runtime, self.client(), options);
+        driver::start(&life.runtime, self.client(), life.server.writer(system_user()), options);
         // Before the agent tells anyone who this cluster is: a kill must not make it another one.
         self.save().await?;
         self.keep_snapshots(&life);

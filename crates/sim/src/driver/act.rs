@@ -131,7 +131,7 @@ impl Driver {
             .header("accept", "application/json")
             .body(body.into_bytes())
             .map_err(kube::Error::HttpError)?;
-        self.client.request_text(request).await
+        self.writer.send(request).await
     }
 
     fn learn_answer(&mut self, kind: Kind, answer: Result<String, kube::Error>) -> Result<(), kube::Error> {

@@ -1,7 +1,7 @@
 //! One task that runs the controllers of a simulated cluster.
 //!
 //! It watches the kinds it needs through an ordinary client ([`feed`]), keeps what they say in slim form
-//! ([`world`]), and works a queue of objects: observe, decide ([`crate::workloads`]), act ([`act`]). One
+//! ([`world`]), writes straight into its API server (most of what is written to a cluster is written here), and works a queue of objects: observe, decide ([`crate::workloads`]), act ([`act`]). One
 //! task, one object at a time: light enough for thousands of clusters in a process, and in virtual
 //! time the same from run to run. What the server answers to a write is known at once, so that
 //! the next decision never works on what it itself has made outdated.
@@ -15,6 +15,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use apiserver::Writer;
 use controller::{Key, Runtime};
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,14 +46,14 @@ pub struct Options {
 type Task = (Kind, Key);
 
 /// Starts the controllers of one cluster; they run until the runtime stops.
-pub fn start(runtime: &Runtime, client: kube::Client, options: Options) {
+pub fn start(runtime: &Runtime, client: kube::Client, writer: Writer, options: Options) {
     let clock = runtime.clock.clone();
-    let task = async move { Driver::new(client, clock, options).run().await };
+    let task = async move { Driver::new(writer, clock, options).run(&client).await };
     runtime.spawn("cluster controllers", task);
 }
 
 struct Driver {
-    client: kube::Client,
+    writer: Writer,
     clock: controller::Clock,
     options: Options,
     world: World,
@@ -66,11 +67,11 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(client: kube::Client, clock: controller::Clock, options: Options) -> Self {
+    fn new(writer: Writer, clock: controller::Clock, options: Options) -> Self {
         let lease_due = clock.now();
         let events = events::Recorder::new(options.events);
         Self {
-            client,
+            writer,
             clock,
             options,
             world: World::default(),
@@ -83,8 +84,8 @@ impl Driver {
         }
     }
 
-    async fn run(mut self) {
-        let mut feed = Feed::start(&self.client);
+    async fn run(mut self, client: &kube::Client) {
+        let mut feed = Feed::start(client);
         // Decisions on half a picture would be wrong: first all lists.
         while !self.world.is_complete() {
             match feed.next().await {
