@@ -60,7 +60,9 @@ impl Driver {
                 let answer = self.send("POST", &path, "application/json", body.to_string()).await;
                 if !is_overtaken(&answer) {
                     answer?;
-                    let affected = self.world.bound(&Key::new(namespace, name), &node);
+                    let key = Key::new(namespace, name);
+                    let affected = self.world.bound(&key, &node);
+                    self.world.steps.insert(key, now);
                     self.dirty.extend(affected);
                 }
                 Ok(())

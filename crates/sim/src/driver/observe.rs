@@ -4,7 +4,7 @@ use controller::Key;
 use jiff::Timestamp;
 
 use super::world::World;
-use super::{Options, Task};
+use super::{EventLevel, Options, Task};
 use crate::kind::Kind;
 use crate::model::Node;
 use crate::workloads::{
@@ -99,6 +99,7 @@ fn decide_pod(world: &World, options: &Options, key: &Key, now: Timestamp) -> Op
         node_ip: address(options, world.nodes.get(&Key::cluster_scoped(&pod.spec.node_name)).map(|n| &**n)),
         free_ip: world.free_pod_ip(),
         seed: options.seed,
+        is_terse: options.events != EventLevel::All,
     };
     Some(kubelet::reconcile(&seen, now))
 }

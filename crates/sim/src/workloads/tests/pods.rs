@@ -17,8 +17,13 @@ fn pod(spec: Value, annotations: Value) -> Pod {
 }
 
 /// Runs a pod through its life: (second, phase, ready, state of the first container, restarts) at each change.
-fn live(mut pod: Pod, until: i64) -> Vec<String> {
-    let (mut now, mut since, mut seen) = (at(0), None, Vec::<String>::new());
+fn live(pod: Pod, until: i64) -> Vec<String> {
+    live_told(pod, until, false)
+}
+
+fn live_told(mut pod: Pod, until: i64, is_terse: bool) -> Vec<String> {
+    // Who binds a pod remembers when.
+    let (mut now, mut since, mut seen) = (at(0), is_terse.then(|| at(0)), Vec::<String>::new());
     while now <= at(until) {
         let faults = Table::default();
         let observed = kubelet::Observed {
@@ -28,6 +33,7 @@ fn live(mut pod: Pod, until: i64) -> Vec<String> {
             node_ip: "192.0.2.1".into(),
             free_ip: Ipv4Addr::new(10, 42, 0, 10),
             seed: 1,
+            is_terse,
         };
         let plan = kubelet::reconcile(&observed, now);
         let written = status(&plan);
@@ -68,6 +74,17 @@ fn a_pod_runs_and_is_ready_after_its_probe_delay() {
     assert_eq!(
         live(pod(probed, json!({})), 60)[1..],
         ["1s Running ready=False running restarts=0", "6s Running ready=True running restarts=0"]
+    );
+}
+
+#[test]
+fn of_many_clusters_only_a_slow_start_is_told_before_it_is_over() {
+    let quick = pod(json!({}), json!({}));
+    assert_eq!(live_told(quick, 60, true), ["1s Running ready=True running restarts=0"]);
+    let slow = pod(json!({}), json!({"sim.muster.dev/start-after": "5s"}));
+    assert_eq!(
+        live_told(slow, 60, true),
+        ["0s Pending ready=False waiting ContainerCreating restarts=0", "5s Running ready=True running restarts=0"]
     );
 }
 
@@ -132,7 +149,7 @@ fn a_deleted_pod_stops_soon_or_at_its_deadline() {
         pod.metadata.deletion_grace_period_seconds = Some(30);
         let faults = Table::default();
         let (node_ip, free_ip) = (String::new(), Ipv4Addr::LOCALHOST);
-        kubelet::reconcile(&kubelet::Observed { pod: &pod, faults: &faults, since: None, node_ip, free_ip, seed: 1 }, now)
+        kubelet::reconcile(&kubelet::Observed { pod: &pod, faults: &faults, since: None, node_ip, free_ip, seed: 1, is_terse: false }, now)
     };
     assert!(show(&stop(json!({}), at(0))).is_empty());
     assert_eq!(show(&stop(json!({}), at(1))), ["remove Pod p"]);
