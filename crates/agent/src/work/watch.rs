@@ -23,7 +23,7 @@ use controller::Runtime;
 const KINDS_MAX: usize = 64;
 /// Objects listed at a time.
 const PAGE: u32 = 100;
-/// An Application's status is written every few moments while it is synced; what a hub is told of it through a work is told once a second.
+/// An Application's status is written every few moments while it is synced: the hub is told of it through its work this often.
 const GATHER: Duration = Duration::from_secs(1);
 /// What is kept of one object as JSON, and of all: namespaces and the like, which every look would read.
 const KEPT_BYTES_MAX: usize = 4 << 10;
