@@ -60,9 +60,7 @@ impl Driver {
                 let answer = self.send("POST", &path, "application/json", body.to_string()).await;
                 if !is_overtaken(&answer) {
                     answer?;
-                    let key = Key::new(namespace, name);
-                    let affected = self.world.bound(&key, &node);
-                    self.world.steps.insert(key, now);
+                    let affected = self.world.bound(&Key::new(namespace, name), &node, now);
                     self.dirty.extend(affected);
                 }
                 Ok(())

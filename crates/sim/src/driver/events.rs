@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 use crate::workloads::{api_time, fnv};
 
-/// Which events are written.
+/// How much a cluster tells of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum EventLevel {
-    /// All, as a real cluster writes.
+    /// All events, as a real cluster writes.
     All,
-    /// Warnings, and what happens to Deployments and Jobs: for many clusters in a process.
+    /// Warnings, and what happens to Deployments and Jobs; of pods that start at once no status before they run. For many
+    /// clusters in a process.
     #[default]
     Notable,
 }

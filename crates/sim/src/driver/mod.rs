@@ -1,10 +1,11 @@
 //! One task that runs the controllers of a simulated cluster.
 //!
 //! It watches the kinds it needs through an ordinary client ([`feed`]), keeps what they say in slim form
-//! ([`world`]), writes straight into its API server (most of what is written to a cluster is written here), and works a queue of objects: observe, decide ([`crate::workloads`]), act ([`act`]). One
-//! task, one object at a time: light enough for thousands of clusters in a process, and in virtual
-//! time the same from run to run. What the server answers to a write is known at once, so that
-//! the next decision never works on what it itself has made outdated.
+//! ([`world`]), and works a queue of objects: observe, decide ([`crate::workloads`]), act ([`act`]). Most of
+//! what is written to a cluster is written here, so it goes straight into the API server. One task, one
+//! object at a time: light enough for thousands of clusters in a process, and in virtual time the same
+//! from run to run. What the server answers to a write is known at once, so that the next decision
+//! never works on what it itself has made outdated.
 
 mod act;
 mod events;

@@ -95,7 +95,7 @@ pub struct World {
     pub pods: Objects<Pod>,
     config_maps: Objects<ConfigMap>,
     pub faults: Faults,
-    /// When the kubelet last changed a pod's status, exactly.
+    /// When the kubelet last changed a pod's status, exactly; before that, when it got the pod.
     pub steps: BTreeMap<Key, Timestamp>,
     /// What we last published behind each Service.
     pub slices: BTreeMap<Key, Arc<crate::model::EndpointSlice>>,
@@ -315,8 +315,9 @@ impl World {
     }
 
     /// Notes that a pod has a node, before the watch says so.
-    pub fn bound(&mut self, key: &Key, node: &str) -> Vec<Task> {
+    pub fn bound(&mut self, key: &Key, node: &str, now: Timestamp) -> Vec<Task> {
         let Some(pod) = self.pods.0.get_mut(key) else { return Vec::new() };
+        self.steps.insert(key.clone(), now);
         Arc::make_mut(pod).spec.node_name = node.to_owned();
         let meta = pod.metadata.clone();
         self.concerns(Kind::Pod, &meta, key)

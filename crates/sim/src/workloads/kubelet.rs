@@ -29,7 +29,7 @@ const QUICK_START: SignedDuration = SignedDuration::from_millis(500);
 pub struct Observed<'a> {
     pub pod: &'a Pod,
     pub faults: &'a Table,
-    /// When this kubelet took the pod's last step, if it remembers.
+    /// When this kubelet took the pod's last step, or got the pod, if it remembers.
     pub since: Option<Timestamp>,
     pub node_ip: String,
     /// Address for the pod if it has none.
