@@ -91,12 +91,18 @@ async fn a_fleet_is_shown_by_state_cause_version_and_time() {
     for (name, set, available) in [("a", "east", "True"), ("b", "east", "True"), ("c", "west", "Unknown"), ("d", "", "pending")] {
         make(&hub, name, set, available).await;
     }
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    // Of a cluster that the hub does not show yet, it writes down nothing.
+    eventually(|| async {
+        let page: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
+        if page.total == 4 { Ok(()) } else { Err(format!("{} of 4 clusters", page.total)) }
+    })
+    .await;
     let resources =
         json!({"items": [{"kind": "Deployment", "group": "apps", "namespace": "web", "name": "web", "health": "Healthy", "wave": 1}]});
     for name in ["a", "b", "c"] {
         tell(&hub, name, 1, &[app("Synced", "Healthy"), workload(false), ("application-resources", "edge/web", resources.clone())]).await;
     }
-    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
     let states = async || {
         let page: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
         page.items.iter().map(|row| (row.name.clone(), row.state)).collect::<Vec<_>>()

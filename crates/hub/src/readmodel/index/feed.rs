@@ -70,6 +70,8 @@ impl Feed {
         loop {
             version.borrow_and_update();
             let now = self.ctx.now();
+            // Before what clusters tell: of one that is not in the index nothing is written down.
+            self.index.settle(now);
             let is_read = match self.read_changes(now).await {
                 Ok(()) => true,
                 Err(records::Error::Closed) => return,
@@ -78,7 +80,6 @@ impl Feed {
                     false
                 }
             };
-            self.index.settle(now);
             self.write_down().await;
             if !is_read {
                 tokio::time::sleep(PAUSE).await;
