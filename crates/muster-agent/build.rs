@@ -8,7 +8,7 @@
 //! lines, which is most of the file, is left out.
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // Nothing else: `muster` is built by this file too, and a path would be looked for beside its own manifest.
     println!("cargo::rerun-if-env-changed=MUSTER_LINK");
     let is = |variable: &str, wanted: &str| std::env::var(variable).is_ok_and(|value| value == wanted);
     let link = |argument: &str| println!("cargo::rustc-link-arg-bins=-Wl,{argument}");
