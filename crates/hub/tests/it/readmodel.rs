@@ -2,6 +2,7 @@
 
 use api::cluster::{ManagedCluster, ManagedClusterSet};
 use api::hub::{ActivityRow, AppDetail, AppRow, AppTree, ClusterDetail, ClusterRow, Fleet, MatrixApp, Page, Problem, State, path};
+use controller::Key;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::endpoints::get;
 use crate::support::{eventually, hub};
 
+/// Makes a cluster, and waits until the hub knows it: before that nobody could tell of it.
 async fn make(hub: &hub::Hub, name: &str, set: &str, available: &str) {
     let clusters: Api<ManagedCluster> = Api::all(hub.client.clone());
     let object = json!({
@@ -33,6 +35,8 @@ async fn make(hub: &hub::Hub, name: &str, set: &str, available: &str) {
         let status = json!({"status": {"conditions": [condition]}});
         clusters.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
+    eventually(|| async { hub.context.caches.clusters.get(&Key::cluster_scoped(name)).ok_or_else(|| format!("{name} is not known")) })
+        .await;
 }
 
 async fn tell(hub: &hub::Hub, cluster: &str, first: u64, told: &[(&str, &str, Value)]) {
@@ -86,18 +90,36 @@ async fn read<T: DeserializeOwned>(connection: &tunnel::Connection, path: &str) 
 }
 
 #[tokio::test]
+async fn what_clusters_tell_in_their_first_moment_is_in_the_activity() {
+    let hub = hub().await;
+    let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
+    make(&hub, "first", "east", "True").await;
+    eventually(|| async {
+        let detail: ClusterDetail = read(&admin, &path::cluster("first")).await;
+        if detail.history.is_empty() { Err("what was there at the start is no news") } else { Ok(()) }.map_err(str::to_owned)
+    })
+    .await;
+
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        make(&hub, name, "east", "True").await;
+        tell(&hub, name, 1, &[app("Synced", "Healthy")]).await;
+    }
+    eventually(|| async {
+        let found: Page<ActivityRow> = read(&admin, "/muster/v1/activity?kind=Application").await;
+        let is_told = |name: &&str| found.items.iter().any(|row| row.cluster == *name && row.reason == "Synced");
+        if names.iter().all(is_told) { Ok(()) } else { Err(format!("{found:#?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fleet_is_shown_by_state_cause_version_and_time() {
     let hub = hub().await;
     for (name, set, available) in [("a", "east", "True"), ("b", "east", "True"), ("c", "west", "Unknown"), ("d", "", "pending")] {
         make(&hub, name, set, available).await;
     }
     let admin = hub.api.connector().connect(&hub.admin_kubeconfig()).unwrap();
-    // Of a cluster that the hub does not show yet, it writes down nothing.
-    eventually(|| async {
-        let page: Page<ClusterRow> = read(&admin, path::CLUSTERS).await;
-        if page.total == 4 { Ok(()) } else { Err(format!("{} of 4 clusters", page.total)) }
-    })
-    .await;
     let resources =
         json!({"items": [{"kind": "Deployment", "group": "apps", "namespace": "web", "name": "web", "health": "Healthy", "wave": 1}]});
     for name in ["a", "b", "c"] {

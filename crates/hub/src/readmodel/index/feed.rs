@@ -70,8 +70,6 @@ impl Feed {
         loop {
             version.borrow_and_update();
             let now = self.ctx.now();
-            // Before what clusters tell: of one that is not in the index nothing is written down.
-            self.index.settle(now);
             let is_read = match self.read_changes(now).await {
                 Ok(()) => true,
                 Err(records::Error::Closed) => return,
@@ -80,6 +78,7 @@ impl Feed {
                     false
                 }
             };
+            self.index.settle(now);
             self.write_down().await;
             if !is_read {
                 tokio::time::sleep(PAUSE).await;
@@ -122,6 +121,8 @@ impl Feed {
             loop {
                 let listing = records.list(query.clone()).await?;
                 version.get_or_insert(listing.version);
+                // Who told this is a cluster by now; of what is not in the index nothing is written down.
+                self.index.settle(now);
                 let mut inner = self.index.0.inner.write();
                 for row in &listing.rows {
                     inner.set_row(kind, row, now);
